@@ -58,19 +58,19 @@ class HandlerError(TocsinError):
 
 @app.route("/webhooks/{source}", methods=WEBHOOK_METHODS, content_types=ANY_TYPE)
 def receive_webhook(source: str) -> Response:
-    """A webhook that proves itself by a header."""
+    """Receive a webhook that proves itself by a header."""
     return _received(source, None)
 
 
 @app.route("/webhooks/{source}/{secret}", methods=WEBHOOK_METHODS, content_types=ANY_TYPE)
 def receive_webhook_by_path(source: str, secret: str) -> Response:
-    """A webhook of a sender that can only be given an address: the secret is part of it."""
+    """Receive a webhook of a sender that can only be given an address: the secret is part of it."""
     return _received(source, secret)
 
 
 @app.route("/api/v2/alerts", methods=["POST"], content_types=ANY_TYPE)
 def receive_alerts() -> Response:
-    """Alerts in the form of Alertmanager's API v2: of Prometheus, Grafana, vmalert, `amtool` and others."""
+    """Receive alerts in the form of Alertmanager's API v2: of Prometheus, Grafana, vmalert, `amtool` and others."""
     from chalicelib.ingest.alerts_wiring import answer_alerts
 
     request: Any = app.current_request
@@ -83,7 +83,7 @@ def receive_alerts() -> Response:
 
 @app.route("/api/v2/alerts", methods=["GET"])
 def list_alerts_as_alertmanager() -> Response:
-    """Alerts that fire, for Alertmanager's clients."""
+    """List the alerts that fire, for Alertmanager's clients."""
     return _asked_as_alertmanager("get_alerts")
 
 
@@ -95,44 +95,44 @@ def list_groups_as_alertmanager() -> Response:
 
 @app.route("/api/v2/silences", methods=["GET", "POST"], content_types=ANY_TYPE)
 def silences_as_alertmanager() -> Response:
-    """All silences, or one more, for Alertmanager's clients."""
+    """List all silences, or make one, for Alertmanager's clients."""
     return _asked_as_alertmanager({"GET": "get_silences", "POST": "post_silence"}[_method()])
 
 
 @app.route("/api/v2/silence/{id}", methods=["GET", "DELETE"], content_types=ANY_TYPE)
 def silence_as_alertmanager(id: str) -> Response:
-    """One silence: seen, ended."""
+    """Show or end one silence, for Alertmanager's clients."""
     return _asked_as_alertmanager({"GET": "get_silence", "DELETE": "delete_silence"}[_method()], id=id)
 
 
 @app.route("/api/v2/status", methods=["GET"])
 def status_as_alertmanager() -> Response:
-    """The version and the rules in Alertmanager's form."""
+    """Return the version and the rules in Alertmanager's form."""
     return _asked_as_alertmanager("get_status")
 
 
 @app.route("/api/v2/receivers", methods=["GET"])
 def receivers_as_alertmanager() -> Response:
-    """The routes, as Alertmanager's receivers."""
+    """Return the routes, as Alertmanager's receivers."""
     return _asked_as_alertmanager("get_receivers")
 
 
 @app.route("/heartbeats/{name}/{token}", methods=BEAT_METHODS, content_types=ANY_TYPE)
 def receive_beat(name: str, token: str) -> Response:
-    """The success of a heartbeat."""
+    """Receive the success of a heartbeat."""
     return _beat(name, token, "")
 
 
 @app.route("/heartbeats/{name}/{token}/{word}", methods=BEAT_METHODS, content_types=ANY_TYPE)
 def receive_beat_with_word(name: str, token: str, word: str) -> Response:
-    """The start, failure, log or exit code of a heartbeat's run."""
+    """Receive the start, failure, log or exit code of a heartbeat's run."""
     return _beat(name, token, word)
 
 
 @app.route("/slack/actions", methods=["POST"], content_types=ANY_TYPE)
 @app.route("/slack/commands", methods=["POST"], content_types=ANY_TYPE)
 def receive_from_slack() -> Response:
-    """A button, a menu, a form, or `/tocsin`. Slack gives three seconds, a cold start included."""
+    """Receive a button, a menu, a form, or `/tocsin`. Slack gives three seconds, a cold start included."""
     from chalicelib.slack.wiring import answer as answer_slack
 
     request: Any = app.current_request
@@ -144,13 +144,13 @@ def receive_from_slack() -> Response:
 
 @app.route("/health", methods=["GET"])
 def health() -> dict[str, str]:
-    """Whether the function runs at all; touches nothing else."""
+    """Answer that the function runs at all; touch nothing else."""
     return {"status": "ok", "stage": os.environ.get("TOCSIN_STAGE", "")}
 
 
 @app.route("/metrics", methods=["GET"])
 def metrics() -> Response:
-    """The metrics of the stage, for Prometheus."""
+    """Return the metrics of the stage, for Prometheus."""
     from chalicelib.openmetrics.wiring import answer as answer_scrape
 
     request: Any = app.current_request
@@ -169,7 +169,7 @@ def list_incidents() -> Response:
 
 @app.route("/api/incidents/{id}", methods=["GET"])
 def show_incident(id: str) -> Response:
-    """One incident with its timeline."""
+    """Show one incident with its timeline."""
     return _asked("show_incident", id=id)
 
 
@@ -181,13 +181,13 @@ def act_on_incident(id: str, act: str) -> Response:
 
 @app.route("/api/alerts", methods=["GET"])
 def list_alerts() -> Response:
-    """Pending and firing alerts."""
+    """List pending and firing alerts."""
     return _asked("list_alerts")
 
 
 @app.route("/api/history", methods=["GET"])
 def history() -> Response:
-    """What was recorded of a day, an item at a time."""
+    """Return what was recorded of a day, an item at a time."""
     return _asked("list_history")
 
 
@@ -199,31 +199,31 @@ def who() -> Response:
 
 @app.route("/api/silences", methods=["GET", "POST"], content_types=ANY_TYPE)
 def silences() -> Response:
-    """All silences, or one more."""
+    """List all silences, or make one."""
     return _asked({"GET": "list_silences", "POST": "make_silence"}[_method()])
 
 
 @app.route("/api/silences/{id}", methods=["GET", "PUT", "DELETE"], content_types=ANY_TYPE)
 def silence(id: str) -> Response:
-    """One silence: seen, edited, ended."""
+    """Show, edit or end one silence."""
     return _asked({"GET": "show_silence", "PUT": "edit_silence", "DELETE": "end_silence"}[_method()], id=id)
 
 
 @app.route("/api/login", methods=["POST"], content_types=ANY_TYPE)
 def make_login_link() -> Response:
-    """A one-time link to the page, for whoever holds a token."""
+    """Make a one-time link to the page, for whoever holds a token."""
     return _asked("make_login_link")
 
 
 @app.route("/api/openapi.json", methods=["GET"])
 def openapi() -> Response:
-    """The API as an OpenAPI document."""
+    """Return the API as an OpenAPI document."""
     return _asked("show_openapi")
 
 
 @app.route("/api/tokens", methods=["GET", "POST"], content_types=ANY_TYPE)
 def tokens() -> Response:
-    """All named tokens, or one more."""
+    """List all named tokens, or make one."""
     return _asked({"GET": "list_tokens", "POST": "make_token"}[_method()])
 
 
@@ -250,7 +250,7 @@ def token(id: str) -> Response:
 @app.route("/profile", methods=["GET", "POST"], content_types=ANY_TYPE)
 @app.route("/router", methods=["GET", "POST"], content_types=ANY_TYPE)
 def page(**names: str) -> Response:
-    """The page, for people with a browser."""
+    """Serve the page, for people with a browser."""
     from chalicelib.web.wiring import answer as answer_browser
 
     request: Any = app.current_request
@@ -272,7 +272,7 @@ def page(**names: str) -> Response:
 
 @app.on_sqs_message(queue=f"{QUEUES}-webhooks", batch_size=10)
 def process_webhooks(event: SQSEvent) -> None:
-    """A batch of webhooks, samples, events and wake-ups."""
+    """Work on a batch of webhooks, samples, events and wake-ups."""
     with _worked("process", event, "webhooks") as messages:
         from functools import partial
 
@@ -316,7 +316,7 @@ def process_webhooks(event: SQSEvent) -> None:
 
 @app.on_sqs_message(queue=f"{QUEUES}-counts", batch_size=1000, maximum_batching_window_in_seconds=3)
 def process_counts(event: SQSEvent) -> None:
-    """A batch of events that only count, put aside by the function above."""
+    """Work on a batch of events that only count, which `process_webhooks` put aside."""
     with _worked("count", event, "counts") as messages:
         from chalicelib import wiring
         from chalicelib.aws.batches import settle_messages
@@ -332,7 +332,7 @@ def process_counts(event: SQSEvent) -> None:
 
 @app.on_sqs_message(queue=f"{QUEUES}-notifications", batch_size=1)
 def deliver_notification(event: SQSEvent) -> None:
-    """One notification for one target, what one person asked for in Slack, or what SES says of one mail."""
+    """Deliver one notification to one target, what one person asked for in Slack, or what SES reports of one mail."""
     with _worked("deliver", event, "notifications") as (message,):
         from chalicelib import parameters, wiring
         from chalicelib.aws.batches import settle_messages
@@ -379,7 +379,7 @@ def mail_feedback(event: SNSEvent) -> None:
 
 @app.schedule(Rate(1, unit=Rate.MINUTES))
 def tick(event: CloudWatchEvent) -> None:
-    """Timers that are due."""
+    """Run the timers that are due."""
     with _reported("tick"):
         from chalicelib import wiring
         from chalicelib.schedule.health import DEAD_LETTERS, look
@@ -405,7 +405,7 @@ def tick(event: CloudWatchEvent) -> None:
 
 @app.schedule(Rate(5, unit=Rate.MINUTES))
 def record(event: CloudWatchEvent) -> None:
-    """What happened is moved from its queue into the table."""
+    """Move what happened from its queue into the table."""
     with _reported("record"):
         from chalicelib import wiring
         from chalicelib.process.record import record as run
@@ -417,7 +417,7 @@ def record(event: CloudWatchEvent) -> None:
 
 @app.schedule(Rate(1, unit=Rate.MINUTES))
 def watch(event: CloudWatchEvent) -> str | None:
-    """Probes that are due; the one wait there is lies between a failed probe and its second try.
+    """Run the probes that are due; the one wait there is lies between a failed probe and its second try.
 
     A run that has too many asks this function for the rest: then the event has a share of them, which is answered.
     """
@@ -448,7 +448,7 @@ def watch(event: CloudWatchEvent) -> str | None:
 
 @app.schedule(Rate(5, unit=Rate.MINUTES))
 def repair(event: CloudWatchEvent) -> None:
-    """What webhooks missed, and sources that have gone quiet or are refused."""
+    """Ask senders for what webhooks missed, and report sources that are quiet or refused."""
     with _reported("repair"):
         from chalicelib import parameters, wiring
         from chalicelib.schedule.reconcile import repair as run
@@ -498,7 +498,7 @@ def _answer_to_sns(headers: dict[str, str], body: bytes, account: str | None) ->
 
 
 def _answered(source: str, find: Callable[[], HttpResponse]) -> Response:
-    """The answer that is found; a failure of our own is a 503, so that the sender tries again."""
+    """Return the answer that is found; a failure of our own is a 503, so that the sender tries again."""
     try:
         found = find()
     except Exception as error:
@@ -668,7 +668,7 @@ def _admitted(find: Callable[[str], Callable[..., Any]], what: str, names: dict[
 
 @contextmanager
 def _worked(stage: str, event: SQSEvent, queue: str) -> Iterator[list["Message"]]:
-    """The messages of a queue that an event holds. When the worker fails, they come back soon."""
+    """Yield the messages of a queue that an event holds. When the worker fails, they come back soon."""
     with _reported(stage):
         from chalicelib import wiring
         from chalicelib.aws.batches import back_soon, messages_of
@@ -704,7 +704,7 @@ def _ended_well(store: Any, function: str) -> None:
 
 
 def _to_sentry(error: BaseException) -> None:
-    """Faults in the code only: what AWS or a target did is in the log and comes back by itself."""
+    """Report faults in the code only: what AWS or a target did is in the log and comes back by itself."""
     dsn = os.environ.get("SENTRY_DSN")
     if dsn:
         from chalicelib import telemetry
@@ -713,19 +713,19 @@ def _to_sentry(error: BaseException) -> None:
 
 
 def _is_of_aws(error: BaseException) -> bool:
-    """Whether AWS refused or did not answer a call of boto3, by the names of its errors: the ingest path never loads them."""
+    """Return whether AWS refused or did not answer a call of boto3, by the names of its errors: the ingest path never loads them."""
     names = {(each.__module__, each.__name__) for each in type(error).__mro__}
     return not names.isdisjoint(("botocore.exceptions", name) for name in AWS_ERRORS)
 
 
 def _account(context: Any) -> str | None:
-    """The AWS account of `arn:<partition>:lambda:<region>:<account>:function:<name>`."""
+    """Return the AWS account of `arn:<partition>:lambda:<region>:<account>:function:<name>`."""
     parts = _function(context).split(":")
     return parts[4] if len(parts) > 4 and parts[4].isdigit() else None
 
 
 def _function(context: Any) -> str:
-    """The ARN by which the function that runs was called."""
+    """Return the ARN by which the function that runs was called."""
     return str(getattr(context, "invoked_function_arn", ""))
 
 

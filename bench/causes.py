@@ -67,7 +67,7 @@ class Cost:
 
 
 def storm(events: int, services: int) -> Sequence[tuple[Any, str]]:
-    """Half samples that say a service is down, a quarter that its error rate is high, a quarter issues; in a minute."""
+    """Return half samples that say a service is down, a quarter that its error rate is high, a quarter issues; in a minute."""
     listed = list(webhooks(events // 4, services, services))
     for metric, value, count in (("uptime", 0.0, events // 2), ("error_rate", 0.2, events // 4)):
         for number in range(count):

@@ -123,7 +123,7 @@ def packaged(folder: Path, *, compiled: bool) -> None:
 
 
 def environment(url: str, folder: Path) -> dict[str, str]:
-    """What Lambda would set, and the secret by variable, so that one send is all."""
+    """Return what Lambda would set, and the secret by variable, so that one send is all."""
     return {
         "PATH": os.environ["PATH"],
         "PYTHONPATH": os.pathsep.join((str(folder), *site.getsitepackages())),
@@ -140,7 +140,7 @@ def environment(url: str, folder: Path) -> dict[str, str]:
 
 
 def seconds(program: str, url: str, folder: Path) -> tuple[float, float]:
-    """The time of one whole process, by the wall and of the CPU."""
+    """Return the time of one whole process, by the wall and of the CPU."""
     script = f"{program}\nBODY = {BODY!r}\n{EVENT}"
     before = resource.getrusage(resource.RUSAGE_CHILDREN)
     start = time.perf_counter()

@@ -21,7 +21,7 @@ Item = Mapping[str, Any]
 
 
 def item_bytes(item: Item) -> int:
-    """The size of an item as DynamoDB counts it."""
+    """Return the size of an item as DynamoDB counts it."""
     return sum(len(name) + _bytes(*next(iter(value.items()))) for name, value in item.items())
 
 
@@ -51,7 +51,7 @@ class CountedTable:
         return other
 
     def get_item(self, **call: Any) -> Any:
-        """One consistent read."""
+        """Count one consistent read."""
         item = self._items.get(_key(call["Key"]))
         self._read([item] if item else [], 4096)
         return {"Item": item} if item else {}
@@ -80,7 +80,7 @@ class CountedTable:
         return {"Responses": {table: found}}
 
     def query(self, **call: Any) -> Any:
-        """A page of a partition, or of an index."""
+        """Return a page of a partition, or of an index."""
         values = {name: next(iter(value.values())) for name, value in call["ExpressionAttributeValues"].items()}
         if "IndexName" not in call:
             self._read([], 4096)

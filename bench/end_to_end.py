@@ -119,7 +119,7 @@ def show(name: str, times: Times) -> None:
 
 @contextmanager
 def checkout(commit: str) -> Iterator[Path]:
-    """A work tree of the commit, with the emulator of this one."""
+    """Make a work tree of the commit, with the emulator of this one."""
     with tempfile.TemporaryDirectory(prefix="tocsin-other-") as folder:
         path = Path(folder) / "checkout"
         git = ["git", "-C", str(ROOT), "worktree"]
@@ -133,7 +133,7 @@ def checkout(commit: str) -> Iterator[Path]:
 
 @contextmanager
 def started(path: Path, site: Path) -> Iterator["subprocess.Popen[str]"]:
-    """The stack of a checkout, stopped in the end."""
+    """Start the stack of a checkout, and stop it in the end."""
     command = [sys.executable, "-c", STACK, str(site)]
     with subprocess.Popen(command, cwd=path, text=True, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:
         yield process
@@ -154,7 +154,7 @@ def sent(stack: "subprocess.Popen[str]", name: str) -> tuple[float, float]:
 
 
 def deployed(cloud: Cloud, inbox: Inbox) -> tuple[str, str]:
-    """The address of the API, and the secret of Cloudflare's webhooks."""
+    """Return the address of the API, and the secret of Cloudflare's webhooks."""
     arguments: dict[str, Any] = cloud.client_arguments()
     arguments.pop("endpoint_url")
     clients = Clients(boto3.Session(**arguments), cloud.url)
@@ -166,7 +166,7 @@ def deployed(cloud: Cloud, inbox: Inbox) -> tuple[str, str]:
 
 
 def one(name: str, url: str, secret: str, inbox: Inbox) -> tuple[float, float]:
-    """Milliseconds until the answer, and until Slack was asked, for one webhook."""
+    """Return the milliseconds until the answer, and until Slack was asked, for one webhook."""
     threading.Event().wait(APART_SECONDS)
     body = {
         "name": "Health checks",

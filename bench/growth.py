@@ -67,12 +67,12 @@ Curve = Callable[[int], Cost]
 
 
 def rules_of(more: str = "") -> Rules:
-    """One rule for everything, and more."""
+    """Return one rule for everything, and more."""
     return load(RULES + more, filename="alert-rules.yaml")
 
 
 def event(number: int, at: datetime, *, service: str = "service-0", labels: dict[str, str] | None = None) -> Event:
-    """A fault of its own begins."""
+    """Return a fault of its own begins."""
     return Event(
         id=f"e{number}", source="sentry", kind="issue.created", status=Status.FIRING, severity=Severity.CRITICAL, title=f"Fault {number}", occurred_at=at,
         identity=f"fault-{number}", service=service, labels=labels or {},
@@ -80,12 +80,12 @@ def event(number: int, at: datetime, *, service: str = "service-0", labels: dict
 
 
 def times(count: int, span: timedelta = MINUTE) -> Iterator[tuple[int, datetime]]:
-    """So many numbers, each with its time."""
+    """Yield so many numbers, each with its time."""
     return ((number, START + span * number / count) for number in range(count))
 
 
 def stormed(rules: Rules, listed: Sequence[tuple[datetime, str]], context: Context | None = None) -> Cost:
-    """What a storm costs in memory, for each of its messages."""
+    """Return what a storm costs in memory, for each of its messages."""
     router = Router(rules)
     tick(rules=rules, store=router.store, queues=router.queues, now=START)
     if context is not None:
@@ -97,7 +97,7 @@ def stormed(rules: Rules, listed: Sequence[tuple[datetime, str]], context: Conte
 
 
 def messages(events: Sequence[Event]) -> list[tuple[datetime, str]]:
-    """A message for each."""
+    """Return a message for each."""
     return [(each.occurred_at, body) for each in events for body in events_messages([each])]
 
 
@@ -106,7 +106,7 @@ def messages(events: Sequence[Event]) -> list[tuple[datetime, str]]:
 
 
 def of_rules(size: int) -> Cost:
-    """Rules that match other services."""
+    """Measure rules that match other services."""
     lines = [
         f"  - {{name: R{n}, match: {{source: sentry, service: other-{n}}}, severity: info}}\n" for n in range(size)
     ]
@@ -114,19 +114,19 @@ def of_rules(size: int) -> Cost:
 
 
 def of_services(size: int) -> Cost:
-    """Services of which each has causes and symptoms."""
+    """Measure services of which each has causes and symptoms."""
     rules = load(Path("alert-rules.yaml").read_text(encoding="utf-8"), filename="alert-rules.yaml")
     found = cost(rules, storm_of_causes(4_000, size))
     return Cost(found.cpu / 4_000, {"items": round(found.read / 4)})
 
 
 def of_alerts(size: int) -> Cost:
-    """Alerts of one incident, which come within a minute in batches of ten."""
+    """Measure alerts of one incident, which come within a minute in batches of ten."""
     return stormed(rules_of(), messages([event(n, at) for n, at in times(size)]))
 
 
 def of_alerts_in_one_batch(size: int) -> Cost:
-    """The same, a thousand in a batch, as the queue of counts hands them out: the incident is packed seldom."""
+    """Return the same, a thousand in a batch, as the queue of counts hands them out: the incident is packed seldom."""
     router, listed = Router(rules_of()), messages([event(n, at) for n, at in times(size)])
     began = time.process_time()
     router.run(listed, 1_000)
@@ -134,7 +134,7 @@ def of_alerts_in_one_batch(size: int) -> Cost:
 
 
 def of_labels(size: int) -> Cost:
-    """Labels of each event."""
+    """Measure labels of each event."""
     labels = {f"label_{n}": f"value {n}" for n in range(size)}
     return stormed(
         rules_of(), messages([event(n, at, service=f"s{n}", labels=labels) for n, at in times(EVENTS)][:300])
@@ -142,7 +142,7 @@ def of_labels(size: int) -> Cost:
 
 
 def of_history(size: int) -> Cost:
-    """Lines that the timeline of the incident has already; what is older than 200 is in pages of its own."""
+    """Measure lines that the timeline of the incident has already; what is older than 200 is in pages of its own."""
     router = Router(rules_of())
     router.run(messages([event(0, START)]))
     (found,) = router.store.incidents()
@@ -155,7 +155,7 @@ def of_history(size: int) -> Cost:
 
 
 def of_silences(size: int) -> Cost:
-    """Silences that mute other services."""
+    """Measure silences that mute other services."""
     silences = tuple(
         Silence(f"s{n}", (Matcher("service", "=", f"other-{n}"),), START, START + timedelta(hours=2), "ana")
         for n in range(size)
@@ -165,7 +165,7 @@ def of_silences(size: int) -> Cost:
 
 
 def of_probes(size: int) -> Cost:
-    """Probes whose samples come in one message a minute, and are judged by a rule; for each sample."""
+    """Measure probes whose samples come in one message a minute, and are evaluated by a rule; for each sample."""
     rules = rules_of('  - {name: Down, condition: "uptime < 99%", severity: critical}\n')
     samples = [
         Sample("uptime", 1.0, START + MINUTE * minute, {"probe": f"p{number}"})
@@ -201,7 +201,7 @@ class Stage:
             bodies = bodies[BATCH:] + [each for each in self.queue.taken(10_000) if '"notification"' not in each]
 
     def tick(self) -> None:
-        """A minute later."""
+        """Let a minute pass."""
         self.now += MINUTE
         tick(rules=self.rules, store=self.store, queues=self.queues, now=self.now)
 
@@ -217,7 +217,7 @@ def table_of(size: int) -> CountedTable:
 
 
 def incidents(size: int, rules: Rules) -> Iterator[Incident]:
-    """Copies of an incident that was notified, each of its own fault."""
+    """Yield copies of an incident that was notified, each of its own fault."""
     router = Router(rules)
     router.run(messages([event(0, START, labels={"host": "web-1", "team": "payments"})]))
     (found,) = router.store.incidents()
@@ -233,24 +233,24 @@ def incidents(size: int, rules: Rules) -> Iterator[Incident]:
 
 
 def service_of(number: int) -> str:
-    """Ten incidents are of one service."""
+    """Return the service of an incident: ten incidents are of one service."""
     return f"service-{number // 10}"
 
 
 def key_of(number: int) -> str:
-    """The key of the incident's group."""
+    """Return the key of the incident's group."""
     return incident_key(rules_of().default, {"service": service_of(number), "number": str(number)})
 
 
 def muting(number: int, at: datetime) -> str:
-    """A person silences one service of those that are there."""
+    """Return a person silences one service of those that are there."""
     return silence_message(
         Silence("s1", (Matcher("service", "=", service_of(number)),), at, at + timedelta(hours=2), "ana")
     )
 
 
 def acknowledging(at: datetime) -> str:
-    """A person acknowledges one."""
+    """Acknowledge one incident as a person does."""
     return action_message(Action(ActionKind.ACK, "ana", at, incident="id-1", via="api", id="a1"))
 
 

@@ -45,7 +45,7 @@ class Bodies:
 
 
 def known() -> list[Event]:
-    """The events of the payloads."""
+    """Return the events of the payloads."""
     found = []
     for path in sorted(FIXTURES.glob("*/*.json")):
         data = json.loads(path.read_text())
@@ -59,7 +59,7 @@ def known() -> list[Event]:
 
 
 def events(count: int) -> Iterator[Event]:
-    """So many different ones."""
+    """Yield so many different ones."""
     kinds, chance = known(), random.Random(1)
     for number in range(count):
         event = chance.choice(kinds)
@@ -69,7 +69,7 @@ def events(count: int) -> Iterator[Event]:
 
 
 def samples(count: int) -> Iterator[Sample]:
-    """Twenty probes, four metrics each, one sample a minute."""
+    """Yield twenty probes, four metrics each, one sample a minute."""
     chance = random.Random(2)
     for number in range(count):
         probe, metric = number % 20, ("latency_ms", "uptime", "failures", "successes")[number // 20 % 4]
@@ -78,7 +78,7 @@ def samples(count: int) -> Iterator[Sample]:
 
 
 def put(contents: list[Events | Samples], per_batch: int, step: timedelta) -> tuple[Bodies, float]:
-    """The messages of the contents, so many in a batch, and the CPU seconds that making them took."""
+    """Return the messages of the contents, so many in a batch, and the CPU seconds that making them took."""
     queue, at, took = Bodies(), START, 0.0
     for start in range(0, len(contents), per_batch):
         began = time.process_time()
@@ -92,7 +92,7 @@ def put(contents: list[Events | Samples], per_batch: int, step: timedelta) -> tu
 
 
 def stored(queue: Bodies) -> list[bytes]:
-    """The items that the runs of `record` make of them, five minutes each."""
+    """Return the items that the runs of `record` make of them, five minutes each."""
     runs: dict[int, list[Line]] = {}
     for body in queue.bodies:
         content = read_message(body)
@@ -103,7 +103,7 @@ def stored(queue: Bodies) -> list[bytes]:
 
 
 def report(name: str, contents: list[Events | Samples], per_batch: int, step: timedelta) -> None:
-    """One line of the table."""
+    """Print one line of the table."""
     queue, took = put(contents, per_batch, step)
     items = stored(queue)
     count, total = len(contents), sum(map(len, items))

@@ -138,13 +138,13 @@ class Queue(WaitingQueue):
     least = timedelta(0)
 
     def put(self, bodies: Sequence[str], *, delay: timedelta = timedelta(0)) -> None:
-        """Every started 64 KB is a request."""
+        """Count a request for every started 64 KB."""
         for start in range(0, len(bodies), 10):
             self.requests += max(1, ceil(sum(map(len, bodies[start : start + 10])) / 65_536))
         super().put(bodies, delay=max(delay, self.least))
 
     def receive(self, most: int = 10, **more: Any) -> list[Message]:
-        """A receive gives ten messages at most, and so many are deleted at once."""
+        """Receive ten messages at most, and delete as many at once."""
         found: list[Message] = super().receive(most, **more)
         self.requests += 2 * ceil(len(found) / 10)
         return found

@@ -152,7 +152,7 @@ class Counted(Router):
     """A router that counts what is billed."""
 
     def __post_init__(self) -> None:
-        """As usual, with queues that count."""
+        """Set up queues that count."""
         super().__post_init__()
         self.bill: Bill = Counter()
         self.marks = RunMarks()
@@ -165,24 +165,24 @@ class Counted(Router):
             setattr(self, name, _CountedQueue(lambda: self.now, self.bill, name=name, max_receives=queue._max_receives))
 
     def process(self, messages: Sequence[Message]) -> None:
-        """An invocation of `process_webhooks`."""
+        """Count an invocation of `process_webhooks`."""
         with self._invoked("process_webhooks"):
             super().process(messages)
 
     def count(self, messages: Sequence[Message]) -> None:
-        """An invocation of `process_counts`."""
+        """Count an invocation of `process_counts`."""
         with self._invoked("process_counts"):
             super().count(messages)
 
     def deliver(self, message: Message) -> None:
-        """An invocation of `deliver_notification`. The vendor's answer is assumed, not measured."""
+        """Count an invocation of `deliver_notification`. The vendor's answer is assumed, not measured."""
         with self._invoked("deliver_notification", cpu=False):
             super().deliver(message)
         self.bill["deliver_notification ms"] += VENDOR_MS
         self.bill["GB out"] += 10 * ANSWER_BYTES / 1e9
 
     def tick(self) -> None:
-        """An invocation of `tick`, and those of the other schedules in a minute."""
+        """Count an invocation of `tick`, and those of the other schedules in a minute."""
         with self._invoked("tick"):
             super().tick()
             oldest_undelivered(rules=self.rules, store=self.store, now=self.now)
@@ -233,21 +233,21 @@ class _CountedQueue(WaitingQueue):
         self._bill = bill
 
     def put(self, bodies: Sequence[str], *, delay: timedelta = timedelta(0)) -> None:
-        """Ten messages are one request, and every started 64 KB of it is one."""
+        """Count ten messages as one request, and every started 64 KB of it as one."""
         for start in range(0, len(bodies), 10):
             self._bill["SQS calls"] += 1
             self._bill["SQS requests"] += ceil(sum(map(len, bodies[start : start + 10])) / 65_536)
         super().put(bodies, delay=delay)
 
     def held(self) -> tuple[int, int]:
-        """How much is in it is a request."""
+        """Count a request for how much is in it."""
         self._bill["SQS calls"] += 1
         self._bill["SQS requests"] += 1
         seen = sum(each.visible_at <= self._clock() for each in self.waiting.values())
         return seen, 0
 
     def receive(self, most: int = 10, **more: Any) -> list[Any]:
-        """Lambda takes ten messages with a request, and deletes ten with another."""
+        """Count one request for taking ten messages, and one for deleting them."""
         found = super().receive(most, **more)
         self._bill["SQS requests"] += 2 * ceil(len(found) / 10)
         return found
@@ -264,7 +264,7 @@ INDEXES = (
 def _entry_units(
     before: Mapping[str, Any], item: Mapping[str, Any], names: tuple[str, str], shown: Sequence[str]
 ) -> int:
-    """What the write of an item costs in the index that has all items with these keys, which shows these attributes."""
+    """Return what the write of an item costs in the index that has all items with these keys, which shows these attributes."""
     old, new = ([each[name] for name in names] if set(names) <= set(each) else None for each in (before, item))
     units = max(1, ceil(item_bytes({name: item[name] for name in ("pk", "sk", *shown) if name in item}) / 1024))
     if old == new:
@@ -290,7 +290,7 @@ class _Meter(Meter):
         return getattr(self._client, name)
 
     def put_item(self, **call: Any) -> Any:
-        """The item, and its entries in the indexes."""
+        """Return the item, and its entries in the indexes."""
         item = call["Item"]
         name = (item["pk"]["S"], item["sk"]["S"])
         before = self.entries.get(name, {})
@@ -300,18 +300,18 @@ class _Meter(Meter):
         return self._timed(super().put_item, call)
 
     def update_item(self, **call: Any) -> Any:
-        """The item as it is afterwards, a KB where the table does not give it back."""
+        """Return the item as it is afterwards, a KB where the table does not give it back."""
         self.units["calls"] += 1
         answer = self._timed(self._client.update_item, call)
         self.units["write units"] += max(1, ceil(item_bytes(answer.get("Attributes", {})) / 1024))
         return answer
 
     def get_item(self, **call: Any) -> Any:
-        """One consistent read."""
+        """Count one consistent read."""
         return self._timed(super().get_item, call)
 
     def query(self, **call: Any) -> Any:
-        """One query; the index is never read consistently."""
+        """Count one query; the index is never read consistently."""
         before = self.units["read units"]
         answer = self._timed(super().query, call)
         if not call.get("ConsistentRead"):
@@ -319,7 +319,7 @@ class _Meter(Meter):
         return answer
 
     def batch_get_item(self, **call: Any) -> Any:
-        """A read unit for each started 4 KB of each key."""
+        """Return a read unit for each started 4 KB of each key."""
         self.units["calls"] += 1
         answer = self._timed(self._client.batch_get_item, call)
         found = [ceil(item_bytes(item) / 4096) - 1 for items in answer["Responses"].values() for item in items]
@@ -375,14 +375,14 @@ def event(
 
 
 def one_incident(router: Counted) -> None:
-    """A fire that is told in Slack and by PagerDuty, and its end half an hour later."""
+    """Notify Slack and PagerDuty of an alert, and of its end half an hour later."""
     router.events(event(router, 1, Status.FIRING)).run(minutes=30)
     router.events(event(router, 1, Status.RESOLVED)).run(minutes=10)
     assert sorted(router.told()) == ["pagerduty", "slack"]
 
 
 def hundred_errors(router: Counted) -> None:
-    """A hundred errors of one service that only count, two a minute."""
+    """Send a hundred errors of one service that only count, two a minute."""
     for number in range(100):
         router.webhooks.put(events_messages([event(router, number, Status.FIRING, "error.created")]))
         router.run(seconds=30)
@@ -393,7 +393,7 @@ STORM, FAULTS, SERVICES = 10_000, 200, 20
 
 
 def storm(router: Counted) -> None:
-    """Errors of many faults within a minute, a message each, which Lambda hands over in tens."""
+    """Send errors of many faults within a minute, a message each, which Lambda hands over in tens."""
     for number in range(STORM):
         fault = number * 7919 % FAULTS
         error = event(
@@ -406,7 +406,7 @@ def storm(router: Counted) -> None:
 
 
 def ten_minutes_of(probes: int) -> Callable[[Counted], None]:
-    """What so many probes bring in ten minutes; all of a minute come together."""
+    """Return what so many probes bring in ten minutes; all of a minute come together."""
 
     def act(router: Counted) -> None:
         for _ in range(10):

@@ -225,7 +225,7 @@ def take(router: Router, events: list[Event], at: datetime) -> None:
 
 
 def event(number: int, at: datetime, status: Status = Status.FIRING) -> Event:
-    """A fault of its own."""
+    """Return a fault of its own."""
     return Event(
         id=f"e{number}{status}", source="sentry", kind="issue.created", status=status,
         severity=Severity.CRITICAL if number % 4 == 0 else Severity.WARNING,

@@ -29,14 +29,14 @@ NOW = datetime(2026, 11, 24, tzinfo=UTC)
 
 
 def variants(name: str, text: bytes, count: int = 512) -> list[bytes]:
-    """The body with its message changed in so many ways."""
+    """Return the body with its message changed in so many ways."""
     body = (FIXTURES / name).read_bytes()
     assert text in body, name
     return [body.replace(text, text + b" %d" % number) for number in range(count)]
 
 
 def measured(bodies: list[bytes], headers: dict[str, str], seconds: float) -> tuple[int, float, float]:
-    """Events made, and CPU seconds of parsing and of masking."""
+    """Return events made, and CPU seconds of parsing and of masking."""
     parse = plugins.load("sources", "sentry").parse
     events, parsing, masking = 0, 0.0, 0.0
     until = time.process_time() + seconds

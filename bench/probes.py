@@ -67,7 +67,7 @@ class NoClients:
     """Clients of probes that need no secret."""
 
     def secret(self, name: str) -> None:
-        """None is set."""
+        """Return none: no secret is set."""
 
 
 class Resolver:
@@ -105,7 +105,7 @@ def dropping() -> tuple[int, list[socket.socket]]:
 
 
 def entries(port: int, drops: int, count: int) -> tuple[Mapping[str, Any], ...]:
-    """So many uptime probes: of ten, one site fails, one is silent, one drops packets, and one has a name that hangs."""
+    """Return so many uptime probes: of ten, one site fails, one is silent, one drops packets, and one has a name that hangs."""
     places = {
         3: f"site.test:{port}/failing",
         5: f"drops.test:{drops}/",
@@ -172,7 +172,7 @@ def _work(port: Connection, probes: tuple[Mapping[str, Any], ...]) -> None:
 def run(
     probes: tuple[Mapping[str, Any], ...], store: MemoryStore, minute: int, resolver: Resolver, ask: Ask | None = None
 ) -> ProbeReport:
-    """One run of the watch, without the lines that it logs."""
+    """Run the watch once, without the lines that it logs."""
     with contextlib.redirect_stdout(io.StringIO()):
         return watch(
             rules=Rules(probes={"uptime": probes}),

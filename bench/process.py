@@ -96,7 +96,7 @@ def read_all(raw: Sequence[bytes]) -> None:
 
 
 def best(work: Callable[[], object], runs: int = 3) -> float:
-    """The least CPU seconds of some runs."""
+    """Return the least CPU seconds of some runs."""
     found = []
     for _ in range(runs):
         began = time.process_time()

@@ -54,16 +54,16 @@ class Hour:
     )
 
     def buckets(self, metric: str, since: datetime, until: datetime) -> Sequence[Bucket]:
-        """The same values for every metric."""
+        """Return the same values for every metric."""
         return [bucket for bucket in self.found if since < bucket.last_at <= until]
 
     def event_times(self) -> Sequence[datetime]:
-        """Oldest first."""
+        """Return the times, oldest first."""
         return self.times
 
 
 def seconds(work: Callable[[], object]) -> float:
-    """The least processor time of some runs."""
+    """Return the least processor time of some runs."""
     best = float("inf")
     for _ in range(RUNS):
         started = time.process_time()
@@ -73,7 +73,7 @@ def seconds(work: Callable[[], object]) -> float:
 
 
 def rules_yaml(count: int) -> str:
-    """A file of so many rules."""
+    """Return a file of so many rules."""
     lines = ["default: {notification: [{slack_channel: '#alerts'}]}", "alerts:"]
     for number in range(count):
         condition = CONDITIONS[number % len(CONDITIONS)].format(1 + number % 9)
@@ -83,7 +83,7 @@ def rules_yaml(count: int) -> str:
 
 
 def cold_start_ms(code: str, folder: str) -> float:
-    """Milliseconds from the start of a process to its loaded rules, the best of several."""
+    """Return milliseconds from the start of a process to its loaded rules, the best of several."""
     best = float("inf")
     for _ in range(RUNS):
         started = time.perf_counter()

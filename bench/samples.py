@@ -28,7 +28,7 @@ TABLE = "bench"
 
 
 def item_bytes(item: dict[str, Any]) -> int:
-    """The size of an item as DynamoDB counts it, a little too high: names, texts, binaries, numbers by their digits."""
+    """Return the size of an item as DynamoDB counts it, a little too high: names, texts, binaries, numbers by their digits."""
     return sum(len(name) + _value_bytes(value) for name, value in item.items())
 
 
@@ -45,19 +45,19 @@ class Meter:
         self.units: Counter[str] = Counter()
 
     def get_item(self, **call: Any) -> Any:
-        """One consistent read."""
+        """Count one consistent read."""
         answer = self._client.get_item(**call)
         self._read(item_bytes(answer.get("Item", {})))
         return answer
 
     def query(self, **call: Any) -> Any:
-        """One consistent query."""
+        """Count one consistent query."""
         answer = self._client.query(**call)
         self._read(sum(map(item_bytes, answer["Items"])))
         return answer
 
     def put_item(self, **call: Any) -> Any:
-        """One conditional write; a refused one is billed too."""
+        """Count one conditional write; a refused one is billed too."""
         self.units["calls"] += 1
         self.units["write units"] += ceil(item_bytes(call["Item"]) / 1024)
         return self._client.put_item(**call)
@@ -69,7 +69,7 @@ class Meter:
 
 
 def table() -> Any:
-    """A client on an empty table."""
+    """Return a client on an empty table."""
     client = boto3.client("dynamodb", region_name="eu-west-1", aws_access_key_id="x", aws_secret_access_key="x")
     client.create_table(
         TableName=TABLE,
@@ -81,14 +81,14 @@ def table() -> Any:
 
 
 def values(metric: str, chance: random.Random) -> float:
-    """A value as a probe measures it."""
+    """Return a value as a probe measures it."""
     if metric == "uptime":
         return float(chance.random() > 0.002)
     return round(chance.lognormvariate(4.5, 0.5), 3)
 
 
 def measure(metric: str, every: timedelta, days: float) -> tuple[Meter, DynamoSamples, int]:
-    """Samples one by one over some days, as the watch brings them."""
+    """Add samples one by one over some days, as the watch brings them."""
     meter, chance, count = Meter(table_client), random.Random(1), int(timedelta(days=days) / every)
     store = DynamoSamples(TABLE, meter)
     for number in range(count):

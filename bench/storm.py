@@ -44,13 +44,13 @@ TAGS = {
 
 
 def webhooks(events: int, faults: int, services: int) -> Iterator[tuple[datetime, str]]:
-    """The messages of so many events, spread over a minute, each with its time."""
+    """Yield the messages of so many events, spread over a minute, each with its time."""
     for number, (at, body) in enumerate(bodies(events, faults, services)):
         yield at, written(Webhook(f"d{number}", "sentry", body, at, HEADERS), compressed(body))
 
 
 def bodies(events: int, faults: int, services: int) -> Iterator[tuple[datetime, bytes]]:
-    """The bodies as Sentry writes them, each with its time."""
+    """Yield the bodies as Sentry writes them, each with its time."""
     original = enlarged(json.loads(BODY.read_bytes()))
     for number in range(events):
         at = START + MINUTE * number / events
@@ -72,7 +72,7 @@ def bodies(events: int, faults: int, services: int) -> Iterator[tuple[datetime, 
 
 
 def enlarged(body: dict[str, Any]) -> dict[str, Any]:
-    """The captured body of a script with what the event of a web request has beside it: 5 kB."""
+    """Return the captured body of a script with what the event of a web request has beside it: 5 kB."""
     event = body["data"]["event"]
     frames = event["exception"]["values"][0]["stacktrace"]["frames"]
     called = {**frames[0], "vars": {"self": "<orders.views.OrderView object>", "pk": "4711"}, "pre_context": ["", ""]}
@@ -99,14 +99,14 @@ class Queue:
         self.waiting += [(self.clock.now + delay, body) for body in bodies]
 
     def taken(self, most: int) -> list[str]:
-        """What can be seen now, at most so many."""
+        """Return what can be seen now, at most so many."""
         found = [each for each in self.waiting if each[0] <= self.clock.now][:most]
         for each in found:
             self.waiting.remove(each)
         return [body for _, body in found]
 
     def next_at(self) -> datetime | None:
-        """When the next can be seen."""
+        """Return when the next can be seen."""
         return min((at for at, _ in self.waiting), default=None)
 
 
@@ -122,7 +122,7 @@ class Router:
         self._numbers = 0
 
     def run(self, storm: Sequence[tuple[datetime, str]], batch: int = BATCH) -> None:
-        """The whole storm in batches, the timers between them, and what is due within a minute after it."""
+        """Run the whole storm in batches, the timers between them, and what is due within a minute after it."""
         for start in range(0, len(storm), batch):
             some = storm[start : start + batch]
             self.wait(some[-1][0])
@@ -143,7 +143,7 @@ class Router:
         self.now = until
 
     def work(self, stage: Callable[..., list[Failure]], bodies: Sequence[str]) -> None:
-        """One invocation; nothing may fail."""
+        """Run one invocation; nothing may fail."""
         messages = []
         for body in bodies:
             self._numbers += 1
@@ -153,5 +153,5 @@ class Router:
             raise SystemExit(f"a message failed: {failures[0].reason}")
 
     def events(self) -> int:
-        """How many events the open incidents say."""
+        """Return how many events the open incidents say."""
         return sum(each.events for each in self.store.incidents())

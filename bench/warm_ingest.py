@@ -45,7 +45,7 @@ BUDGET_OF_FORMER = 0.75
 
 
 def former_depth(body: bytes, limit: int) -> bool:
-    """Whether a body is nested deeper, as it was found out before: level by level, through the values read once."""
+    """Return whether a body is nested deeper, as it was found out before: level by level, through the values read once."""
     level: list[Any] = [READ[0]]
     for _ in range(limit):
         level = [
@@ -60,7 +60,7 @@ def former_depth(body: bytes, limit: int) -> bool:
 
 
 def former_compressed(body: bytes) -> bytes:
-    """The body compressed as it was before."""
+    """Return the body compressed as it was before."""
     return zlib.compress(body, 1)
 
 
@@ -74,12 +74,12 @@ class NoQueue:
     """Takes a message without a call."""
 
     def put(self, bodies: list[str]) -> None:
-        """Nothing."""
+        """Drop them."""
         assert bodies[0]
 
 
 def body_of(size: int) -> str:
-    """JSON of at least that many bytes, about as varied as a real event."""
+    """Return JSON of at least that many bytes, about as varied as a real event."""
     words = random.Random(7)
     frames: list[dict[str, Any]] = []
     text = ""
@@ -101,7 +101,7 @@ def body_of(size: int) -> str:
 
 
 def event_of(body: str) -> dict[str, Any]:
-    """What API Gateway hands over."""
+    """Return what API Gateway hands over."""
     return {
         "httpMethod": "POST",
         "resource": "/webhooks/{source}",
@@ -117,7 +117,7 @@ def event_of(body: str) -> dict[str, Any]:
 
 
 def measured(event: dict[str, Any], steps: dict[str, Any]) -> tuple[float, float]:
-    """Milliseconds by the wall and of CPU for one request, with these steps in their places."""
+    """Return milliseconds by the wall and of CPU for one request, with these steps in their places."""
     vars(receive).update(steps)
     cpu, wall = time.process_time(), time.perf_counter()
     answer = app.app(event, CONTEXT)

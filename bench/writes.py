@@ -33,12 +33,12 @@ Storm = Sequence[tuple[datetime, str]]
 
 
 def rules(group_by: str, group_wait: str = "30s") -> Rules:
-    """One rule for everything Sentry says, told to three targets."""
+    """Return one rule for everything Sentry sends, with three targets."""
     return load(RULES.format(group_by=group_by, group_wait=group_wait), filename="alert-rules.yaml")
 
 
 def each_at_its_time(group_by: str, storm: Storm) -> tuple[int, int, int]:
-    """Writes, messages to people and counted events, with every event worked on when it comes."""
+    """Return writes, messages to people and counted events, with every event worked on when it comes."""
     simulator = Simulator(rules(group_by), START)
     for at, body in storm:
         simulator.run_until(at, inclusive=False)
@@ -49,7 +49,7 @@ def each_at_its_time(group_by: str, storm: Storm) -> tuple[int, int, int]:
 
 
 def in_batches(group_by: str, storm: Storm) -> tuple[int, int, int]:
-    """The same in batches of ten."""
+    """Return the same in batches of ten."""
     router = Router(rules(group_by))
     router.run(storm, BATCH)
     told = len(router.notifications.waiting)
@@ -57,7 +57,7 @@ def in_batches(group_by: str, storm: Storm) -> tuple[int, int, int]:
 
 
 def lone(group_wait: str) -> int:
-    """The writes of one webhook until three targets have been told."""
+    """Return the writes of one webhook until three targets have been told."""
     ((_, body),) = webhooks(1, 1, 1)
     simulator = Simulator(rules("[service]", group_wait), START)
     simulator.post([body])

@@ -49,26 +49,26 @@ class RealClients:
         self._aws: dict[str, Any] = {}
 
     def http(self) -> "httpx.Client":
-        """Five seconds to connect, ten for a whole call; no redirects, retries, cookies, proxy or netrc of the environment."""
+        """Return a client with five seconds to connect, ten for a whole call, and no redirects, retries, cookies, proxy or netrc."""
         with self._lock:
             if self._http is None:
                 self._http = http_client()
             return self._http
 
     def aws(self, service: str) -> Any:
-        """A boto3 client; that of SES never tries twice."""
+        """Return a boto3 client; that of SES never tries twice."""
         with self._lock:
             if service not in self._aws:
                 self._aws[service] = self._client(service, self._region)
             return self._aws[service]
 
     def secret(self, name: str) -> str | None:
-        """A secret by its name; None when it is not set."""
+        """Return a secret by its name; None when it is not set."""
         with self._lock:
             return self._secrets.get(name)
 
     def setting(self, name: str, default: str = "") -> str:
-        """A setting that is not secret, from the environment or kept beside the secrets; `default` when in neither."""
+        """Return a setting that is not secret, from the environment or kept beside the secrets; `default` when in neither."""
         return self._environment.get(name) or self.secret(name) or default
 
 

@@ -12,7 +12,7 @@ from chalicelib.core.errors import TocsinError
 
 
 def line(stage: str, **fields: Any) -> None:
-    """One JSON object on one line."""
+    """Log one JSON object on one line."""
     sys.stdout.write(json.dumps({"stage": stage, **fields}, default=str) + "\n")
 
 
@@ -26,7 +26,8 @@ def metrics(
     now: datetime,
     **fields: Any,
 ) -> None:
-    """One line that CloudWatch reads as metrics, in seconds and as counts, with the dimension `Stage` (`deployed`: dev, prod).
+    """Log one line that CloudWatch reads as metrics, in seconds and as counts, with the dimension `Stage` (`deployed`:
+    dev, prod).
 
     It takes no notice of `fields`: they are for people.
 
@@ -40,7 +41,7 @@ def metrics(
 
 
 def failure(error: BaseException) -> dict[str, str]:
-    """What may be told of an error: its kind and place, and its text only when it is one of our own."""
+    """Return what may be told of an error: its kind and place, and its text only when it is one of our own."""
     told = {"error": type(error).__name__, "at": _place(error)}
     if isinstance(error, TocsinError):
         told["reason"] = str(error)

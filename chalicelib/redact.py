@@ -227,19 +227,19 @@ SWITCHES: Mapping[str, str] = {
 
 
 def redact(value: Any, *, patterns: Sequence[Pattern] | None = None) -> Any:
-    """Any JSON value with everything secret or personal masked, in values and in names. Twice changes nothing."""
+    """Mask everything secret or personal in any JSON value, in values and in names. Twice changes nothing."""
     extra = configured() if patterns is None else tuple(patterns)
     return _redacted(value, "", extra, 0)
 
 
 def redact_text(text: str, *, name: str = "", patterns: Sequence[Pattern] | None = None) -> str:
-    """A text masked; `name` is that of its field, which may say that all of it is secret."""
+    """Return a text masked; `name` is that of its field, which may say that all of it is secret."""
     extra = configured() if patterns is None else tuple(patterns)
     return _field(name, text, extra) if name else _text(text, extra)
 
 
 def redact_event(event: Event, *, patterns: Sequence[Pattern] | None = None) -> Event:
-    """The event masked. Its id and identities change only where they hold a secret, and then to a stable digest."""
+    """Return the event masked. Its id and identities change only where they hold a secret, and then to a stable digest."""
     extra = configured() if patterns is None else tuple(patterns)
     masked: dict[str, Any] = {
         "id": _stable(event.id, extra),
@@ -300,7 +300,7 @@ def _restored(text: str, masks: Mapping[str, str]) -> str:
 
 @lru_cache(maxsize=8)
 def compiled(lines: str) -> tuple[Pattern, ...]:
-    """Patterns of a text with one regular expression a line; raises RulesError naming the line that is none."""
+    """Return patterns of a text with one regular expression a line; raises RulesError naming the line that is none."""
     found = []
     for number, line in enumerate(lines.splitlines(), start=1):
         if not line.strip():
@@ -313,7 +313,7 @@ def compiled(lines: str) -> tuple[Pattern, ...]:
 
 
 def configured() -> tuple[Pattern, ...]:
-    """The patterns that the environment adds, or else those that `configure` was given."""
+    """Return the patterns that the environment adds, or else those that `configure` was given."""
     lines = os.environ.get(ENVIRONMENT) or _configured[0]
     return compiled(lines) if lines else ()
 
@@ -352,7 +352,7 @@ def _redacted(value: Any, name: str, extra: Extra, depth: int) -> Any:
 
 
 def _redacted_list(value: list[Any], name: str, extra: Extra, depth: int) -> list[Any]:
-    """A list; of a pair of texts (a header, a tag) the first names the second."""
+    """Return a list; of a pair of texts (a header, a tag) the first names the second."""
     if len(value) == 2 and isinstance(value[0], str) and isinstance(value[1], str):
         return [_text(value[0], extra), _field(value[0], value[1], extra)]
     return [_redacted(each, name, extra, depth + 1) for each in value]
@@ -401,7 +401,7 @@ def _table(values: Mapping[str, str], extra: Extra) -> dict[str, str]:
 
 @lru_cache(maxsize=8_192)
 def _pair(name: str, value: str, extra: Extra) -> tuple[str, str]:
-    """A label masked. In a storm most labels are those of the event before."""
+    """Return a label masked. In a storm most labels are those of the event before."""
     return _text(name, extra), _field(name, value, extra)
 
 
@@ -410,7 +410,7 @@ def _optional(value: str | None, extra: Extra) -> str | None:
 
 
 def _stable(value: str, extra: Extra) -> str:
-    """An id stays as it is unless it holds a secret: then a digest stands for it, the same each time."""
+    """Return an id stays as it is unless it holds a secret: then a digest stands for it, the same each time."""
     if not extra and _PLAIN_ID.fullmatch(value):
         return value
     texts = [value]
@@ -446,7 +446,7 @@ def _action(action: Action | None, extra: Extra) -> Action | None:
 
 
 def _address(value: str | None, extra: Extra) -> str | None:
-    """A link with its secrets masked; None when it is itself one, or its host is: it would lead nowhere."""
+    """Return a link with its secrets masked; None when it is itself one, or its host is: it would lead nowhere."""
     if value is None:
         return None
     plain = unquote(value) if "%" in value else value
@@ -468,7 +468,7 @@ def _address(value: str | None, extra: Extra) -> str | None:
 
 
 def _part(part: str, extra: Extra) -> str:
-    """A part of a path: kept as it is written unless it holds a secret, encoded or not."""
+    """Return a part of a path: kept as it is written unless it holds a secret, encoded or not."""
     plain = unquote(part)
     return part if _text(plain, extra, cards=_APART.search(plain) is not None) == plain else "masked"
 
@@ -578,7 +578,7 @@ def _without_numbers(text: str, cards: bool, ipv4: re.Pattern[str]) -> str:
 
 
 def _release(text: str, extra: Extra) -> str:
-    """A version: four numbers that are all of it, or behind a name or a `v`, are one, and no address."""
+    """Return a version: four numbers that are all of it, or behind a name or a `v`, are one, and no address."""
     if _VERSION.fullmatch(text):
         return _with_extra(text, extra)
     return _with_extra(_masked(text, True, _IPV4_IN_RELEASE), extra)
@@ -600,7 +600,7 @@ def _ip(text: str) -> str:
 
 
 def _ipv4(found: re.Match[str]) -> str:
-    """An address of one's own machine stays, and so do four numbers of a version."""
+    """Return the address masked; one of the machine's own stays, and so do four numbers of a version."""
     before = found.string[max(0, found.start() - BEFORE) : found.start()]
     return found[0] if _is_own(found[0]) or _VERSION_BEFORE.search(before) else _ip(found[0])
 
@@ -610,7 +610,7 @@ def _is_own(address: str) -> bool:
 
 
 def _ipv6(found: re.Match[str]) -> str:
-    """A colon behind an address belongs to the sentence. An address of one's own machine stays."""
+    """Return the address masked; one of the machine's own stays. A colon behind it belongs to the sentence."""
     text = found[0] if found[0].endswith("::") else found[0].removesuffix(":")
     if not _is_ipv6(text) or _OWN_IPV6.match(text):
         return found[0]
@@ -621,7 +621,7 @@ def _ipv6(found: re.Match[str]) -> str:
 
 
 def _is_ipv6(text: str) -> bool:
-    """Eight groups, or fewer around one `::`; clock times and names with colons are none."""
+    """Return whether it is an address: eight groups, or fewer around one `::`; clock times and names with colons are none."""
     head, tail = (text.rpartition(":")[0] + ":0:0", True) if "." in text else (text, False)
     if head.count("::") > 1 or ":::" in head or not re.search(r"[0-9]", text):
         return False
@@ -632,7 +632,7 @@ def _is_ipv6(text: str) -> bool:
 
 
 def _without_card(digits: str) -> str:
-    """Digits with a card number in them masked; other numbers may stand before and behind it."""
+    """Mask the card number in digits; other numbers may stand before and behind it."""
     groups = re.split(r"([ .-])", digits)
     for start in range(0, len(groups), 2):
         for count in (5, 4, 3, 1):
@@ -644,7 +644,7 @@ def _without_card(digits: str) -> str:
 
 
 def _is_card(text: str) -> bool:
-    """Luhn's check over 13 to 19 digits that begin as cards do, and are not all the same."""
+    """Check 13 to 19 digits by Luhn's sum; they must begin as cards do, and not be all the same."""
     digits = [int(each) for each in text if each.isdigit() and each.isascii()]
     if not 13 <= len(digits) <= 19 or digits[0] not in (3, 4, 5, 6) or len(set(digits)) < 2:
         return False

@@ -33,7 +33,7 @@ class Settings:
 
     @classmethod
     def from_env(cls, environment: Mapping[str, str] = os.environ) -> "Settings":
-        """The settings; raises SettingsError naming all variables that are missing."""
+        """Return the settings; raises SettingsError naming all variables that are missing."""
         stage = environment.get("TOCSIN_STAGE", "")
         region = environment.get("AWS_REGION") or environment.get("AWS_DEFAULT_REGION") or ""
         missing = [name for name, value in (("TOCSIN_STAGE", stage), ("AWS_REGION", region)) if not value]
@@ -49,31 +49,31 @@ class Settings:
 
     @property
     def webhooks_queue(self) -> str:
-        """The name of the queue of what came in."""
+        """Return the name of the queue of what came in."""
         return f"{self.queue_prefix}-webhooks"
 
     @property
     def notifications_queue(self) -> str:
-        """The name of the queue of what goes out."""
+        """Return the name of the queue of what goes out."""
         return f"{self.queue_prefix}-notifications"
 
     @property
     def counts_queue(self) -> str:
-        """The name of the queue of events that only count."""
+        """Return the name of the queue of events that only count."""
         return f"{self.queue_prefix}-counts"
 
     @property
     def history_queue(self) -> str:
-        """The name of the queue of what is to be recorded."""
+        """Return the name of the queue of what is to be recorded."""
         return f"{self.queue_prefix}-history"
 
 
 def queue_prefix(environment: Mapping[str, str] = os.environ) -> str:
-    """The prefix of the queues for Chalice's decorators, which need one whenever `app.py` is imported."""
+    """Return the prefix of the queues for Chalice's decorators, which need one whenever `app.py` is imported."""
     stage = environment.get("TOCSIN_STAGE") or DEFAULT_STAGE
     return environment.get("TOCSIN_QUEUE_PREFIX") or f"tocsin-{stage}"
 
 
 def dead_letters(queue: str) -> str:
-    """The name of the dead-letter queue of a queue."""
+    """Return the name of the dead-letter queue of a queue."""
     return f"{queue}-dead"

@@ -29,7 +29,7 @@ def capture(error: BaseException, dsn: str, stage: str) -> None:
 
 
 def without_texts(event: Any, hint: Any) -> Any:
-    """The event without the texts of its errors and without breadcrumbs."""
+    """Return the event without the texts of its errors and without breadcrumbs."""
     for value in event.get("exception", {}).get("values", []):
         value["value"] = ""
     event.pop("breadcrumbs", None)

@@ -41,12 +41,12 @@ class Ports:
 
     @property
     def queues(self) -> Queues:
-        """The queues as the stages know them."""
+        """Return the queues as the stages know them."""
         return Queues(webhooks=self.webhooks, notifications=self.notifications, counts=self.counts)
 
     @property
     def redriven(self) -> dict[str, tuple[SqsQueue, SqsQueue]]:
-        """The dead-letter queues by name, each with the queue that its messages go back to."""
+        """Return the dead-letter queues by name, each with the queue that its messages go back to."""
         return {
             "webhooks": (self.webhooks_dead, self.webhooks),
             "counts": (self.counts_dead, self.counts),
@@ -56,12 +56,12 @@ class Ports:
 
     @property
     def emptied(self) -> dict[str, SqsQueue]:
-        """The queues that Lambda empties, by the last word of their names."""
+        """Return the queues that Lambda empties, by the last word of their names."""
         return {"webhooks": self.webhooks, "counts": self.counts, "notifications": self.notifications}
 
     @property
     def dead(self) -> dict[str, SqsQueue]:
-        """The dead-letter queues, by the last word of the names of their queues."""
+        """Return the dead-letter queues, by the last word of the names of their queues."""
         return {
             "webhooks": self.webhooks_dead,
             "counts": self.counts_dead,
@@ -72,24 +72,24 @@ class Ports:
 
 @lru_cache(maxsize=1)
 def rules() -> Rules:
-    """The rules that were shipped with this code."""
+    """Return the rules that were shipped with this code."""
     return load_rules(FOLDER)
 
 
 @lru_cache(maxsize=1)
 def rates() -> SourceRates:
-    """How much each source has sent to this worker, kept."""
+    """Return how much each source has sent to this worker, kept."""
     return SourceRates()
 
 
 @lru_cache(maxsize=1)
 def notifications(account: str | None) -> SqsQueue:
-    """The notifications queue, kept."""
+    """Return the notifications queue, kept."""
     return queue(account, "notifications")
 
 
 def queue(account: str | None, name: str) -> SqsQueue:
-    """A queue of the stage alone, by the last word of its name: it needs neither the table nor a secret."""
+    """Return a queue of the stage alone, by the last word of its name: it needs neither the table nor a secret."""
     settings = Settings.from_env(os.environ)
     client = AwsJsonClient(settings.region, timeout_seconds=WORKER_TIMEOUT_SECONDS)
     return SqsQueue(client, f"{settings.queue_prefix}-{name}", account=account)
@@ -97,7 +97,7 @@ def queue(account: str | None, name: str) -> SqsQueue:
 
 @lru_cache(maxsize=1)
 def ports(account: str | None, needs: Needs = of_workers) -> Ports:
-    """The ports of this stage; `account` is the AWS account, None where only AWS can tell it.
+    """Return the ports of this stage; `account` is the AWS account, None where only AWS can tell it.
 
     `needs` gives the parameters that the function may read. Its policy must allow all of them.
 

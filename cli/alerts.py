@@ -59,7 +59,7 @@ def state(each: Mapping[str, Any]) -> str:
 
 
 def held(each: Mapping[str, Any]) -> str:
-    """What holds the alert back: `silenced by s1`, `inhibited by Service Downtime`, `muted by nights`."""
+    """Return what holds the alert back: `silenced by s1`, `inhibited by Service Downtime`, `muted by nights`."""
     if each["silenced_by"]:
         return f"silenced by {', '.join(each['silenced_by'])}"
     if each["inhibited_by"]:

@@ -95,14 +95,14 @@ def _of_stage(arguments: argparse.Namespace, text: str) -> Values | None:
 
 
 def verdict(report: CheckReport, *, strict: bool) -> int:
-    """The exit status of a report."""
+    """Return the exit status of a report."""
     if report.mistakes or (strict and report.warnings):
         return WRONG
     return DOUBTFUL if report.warnings else CLEAN
 
 
 def pages(folder: Path) -> dict[str, str]:
-    """The runbook's pages by name, with their text."""
+    """Return the runbook's pages by name, with their text."""
     found = sorted(folder.glob("*.md")) if folder.is_dir() else []
     return {path.stem: path.read_text(encoding="utf-8", errors="replace") for path in found}
 
@@ -110,7 +110,8 @@ def pages(folder: Path) -> dict[str, str]:
 def counted_on(
     rules: Rules, arguments: argparse.Namespace, folder: Path
 ) -> tuple[dict[str, float], "SeenNames | None"]:
-    """Messages a day and names on what a stage recorded, on the file that is named, or on the one beside the rules.
+    """Return messages a day and names on what a stage recorded, on the file that is named, or on the one beside the
+    rules.
 
     Nothing without a recording; one that cannot be read is reported, and is no mistake of the rules.
     """
@@ -141,7 +142,8 @@ def _recorded(arguments: argparse.Namespace, file: Path | None) -> list[tuple[in
 
 
 def messages_a_day(rules: Rules, lines: Sequence[tuple[int, dict[str, Any]]], name: Path) -> dict[str, float]:
-    """How many messages a day each rule would have sent on a recorded timeline, and (under "") what no rule made.
+    """Return how many messages a day each rule would have sent on a recorded timeline, and (under "") what no rule
+    made.
 
     A message about two rules counts for both; alerts that are only shown as evidence do not count.
     """
@@ -171,7 +173,7 @@ def _seconds(at: Any) -> float:
 
 
 def as_text(report: CheckReport, a_day: Mapping[str, float], seen: "SeenNames | None" = None) -> str:
-    """For people: mistakes, warnings, and then each rule in a sentence."""
+    """Return the report for people: mistakes, warnings, and then each rule in a sentence."""
     lines = [f"{mistake}" for mistake in report.mistakes]
     lines += [f"{warning} (warning)" for warning in report.warnings]
     if report.rules is not None:
@@ -251,7 +253,7 @@ def _others(rules: Rules, a_day: Mapping[str, float]) -> list[str]:
 
 
 def as_json(report: CheckReport, a_day: Mapping[str, float], seen: "SeenNames | None" = None) -> str:
-    """For tools: one object."""
+    """Return the report for tools: one object."""
     rules = report.rules.rules if report.rules else ()
     content = {
         "mistakes": [_mistake(each) for each in report.mistakes],

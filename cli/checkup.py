@@ -40,7 +40,7 @@ DURATIONS = ("DELIVERY_MAX_AGE", "TARGET_GRACE")
 
 
 def findings(stage: Stage, checks: Mapping[str, Check] | None = None) -> Iterator[tuple[str, Finding]]:
-    """Every finding with the name of its check."""
+    """Yield every finding with the name of its check."""
     for name, check in (CHECKS if checks is None else checks).items():
         try:
             yield from ((name, found) for found in check(stage))
@@ -56,7 +56,7 @@ def findings(stage: Stage, checks: Mapping[str, Check] | None = None) -> Iterato
 
 
 def deployed_rules(stage: Stage) -> Iterator[Finding]:
-    """The rules at work are those of this checkout, and nobody is left out of them."""
+    """Yield the rules at work are those of this checkout, and nobody is left out of them."""
     digest = stage.store.context().marks.get("rules")
     if digest is None:
         yield Finding(WARNING, "no tick has run yet", "it runs each minute once the stage is deployed")
@@ -80,7 +80,7 @@ def deployed_rules(stage: Stage) -> Iterator[Finding]:
 
 
 def secrets(stage: Stage) -> Iterator[Finding]:
-    """What the targets of the rules need; and whether settings can be read."""
+    """Yield what the targets of the rules need; and whether settings can be read."""
     for target in all_targets(stage.rules):
         yield from _target_secret(stage, target)
     for name in DURATIONS:
@@ -102,7 +102,7 @@ def secrets(stage: Stage) -> Iterator[Finding]:
 
 
 def people(stage: Stage) -> Iterator[Finding]:
-    """Whether what people do by the API is done in their own names."""
+    """Yield whether what people do by the API is done in their own names."""
     live = [each.strip() for each in (stage.clients.secret("API_TOKEN") or "").split(",") if each.strip()]
     named = sorted({each.rpartition(":")[0].strip() for each in live} - {""})
     if live and not named:
@@ -115,7 +115,7 @@ def people(stage: Stage) -> Iterator[Finding]:
 
 
 def provider(stage: Stage) -> Iterator[Finding]:
-    """Whether people can sign in at the page by the provider, where one is set up."""
+    """Yield whether people can sign in at the page by the provider, where one is set up."""
     names = (openid.ISSUER, openid.CLIENT_ID, openid.CLIENT_SECRET, PAGE_URL)
     values = {name: stage.clients.setting(name) for name in names}
     if not values[openid.ISSUER]:
@@ -165,7 +165,7 @@ def _target_secret(stage: Stage, target: Target) -> Iterator[Finding]:
 
 
 def sources(stage: Stage) -> Iterator[Finding]:
-    """Senders whose secret is set: whether a webhook of theirs was accepted, and whether they are refused.
+    """Find whether senders whose secret is set send, and whether they are refused.
 
     The log of the receiving function says so, as far back as it goes.
     """
@@ -189,7 +189,7 @@ def _source_finding(stage: Stage, name: str, days: timedelta) -> Finding:
 
 
 def declared_sources(stage: Stage) -> Iterator[Finding]:
-    """Declared sources without their secret: whatever their sender posts is refused."""
+    """Find declared sources without their secret: whatever their sender posts is refused."""
     for entry in stage.rules.sources:
         for name in generic.secrets(entry):
             if not stage.clients.secret(name):
@@ -207,7 +207,7 @@ def _receive_lines(stage: Stage, since: datetime, **wanted: Any) -> Iterator[Map
 
 
 def targets(stage: Stage) -> Iterator[Finding]:
-    """What is known against a target: broken, failing, marked."""
+    """Yield what is known against a target: broken, failing, marked."""
     for target in all_targets(stage.rules):
         yield _target_finding(target.shown, stage.store.target_state(target.key))
 
@@ -226,7 +226,7 @@ def _target_finding(shown: str, target_state: TargetState) -> Finding:
 
 
 def slack(stage: Stage) -> Iterator[Finding]:
-    """Token, scopes and channels, and whose people may act."""
+    """Look at token, scopes and channels, and whose people may act."""
     channels = [target.address for target in all_targets(stage.rules) if target.kind == "slack_channel"]
     if channels:
         for state, text in slack_target().check(stage.clients, channels):
@@ -235,7 +235,7 @@ def slack(stage: Stage) -> Iterator[Finding]:
 
 
 def _slack_people(stage: Stage) -> Iterator[Finding]:
-    """Whose people may press buttons: only the app's own workspace, unless settings name others."""
+    """Yield whose people may press buttons: only the app's own workspace, unless settings name others."""
     said, guests = stage.clients.setting(TEAMS), stage.clients.setting(GUESTS).strip().lower()
     if wrong := unreadable(said):
         yield Finding(

@@ -39,7 +39,7 @@ RUNTIME_NOTICE = timedelta(days=180)
 
 
 def table(stage: Stage) -> Iterator[Finding]:
-    """The one table with its indexes and its expiry."""
+    """Yield the one table with its indexes and its expiry."""
     dynamodb, name = stage.aws("dynamodb"), stage.settings.table
     try:
         found = dynamodb.describe_table(TableName=name)["Table"]
@@ -59,7 +59,7 @@ def table(stage: Stage) -> Iterator[Finding]:
 
 
 def queues(stage: Stage) -> Iterator[Finding]:
-    """Queues, how long they hide messages, what waits in them, and the dead letters."""
+    """Yield queues, how long they hide messages, what waits in them, and the dead letters."""
     sqs = stage.aws("sqs")
     for name in MAX_RECEIVES:
         queue = f"{stage.settings.queue_prefix}-{name}"
@@ -98,7 +98,7 @@ def _attributes(sqs: Any, url: str) -> dict[str, str]:
 
 
 def functions(stage: Stage) -> Iterator[Finding]:
-    """Every function is there, and every worker takes from its queue, one failed message at a time."""
+    """Yield every function is there, and every worker takes from its queue, one failed message at a time."""
     aws, deploy = stage.aws("lambda"), DEPLOY.format(stage=stage.settings.stage)
     share = account_concurrency(aws)
     yield _limit_finding(share)
@@ -121,7 +121,7 @@ def functions(stage: Stage) -> Iterator[Finding]:
 
 
 def runtime_findings(runtimes: Iterable[str], today: date) -> Iterator[Finding]:
-    """Runtimes that Lambda supports for half a year more at most."""
+    """Yield runtimes that Lambda supports for half a year more at most."""
     for runtime in sorted(runtimes):
         end = RUNTIME_ENDS.get(runtime)
         if end is not None and today > end - RUNTIME_NOTICE:
@@ -131,7 +131,7 @@ def runtime_findings(runtimes: Iterable[str], today: date) -> Iterator[Finding]:
 
 
 def _limit_finding(share: Concurrency) -> Finding:
-    """What the account's limit of concurrent executions leaves for webhooks in a storm."""
+    """Return what the account's limit of concurrent executions leaves for webhooks in a storm."""
     if share.limit is None:
         return Finding(WARNING, share.text, share.advice)
     text = f"{share.text}, the workers {sum(share.workers.values())} of them at most"
@@ -154,7 +154,7 @@ def _mapping_findings(
 
 
 def schedules(stage: Stage) -> Iterator[Finding]:
-    """The rules that run functions are there, and not switched off. Whether the functions end well is in their alarms."""
+    """Yield the rules that run functions are there, and not switched off. Whether the functions end well is in their alarms."""
     events = stage.aws("events")
     for name in SCHEDULED_MINUTES:
         rule = f"{lambda_name(name, stage.settings.stage)}-event"
@@ -172,7 +172,7 @@ def schedules(stage: Stage) -> Iterator[Finding]:
 
 
 def events_of_aws(stage: Stage) -> Iterator[Finding]:
-    """The topic and the rule of AWS's own events feed the webhooks queue, whose policy lets them."""
+    """Yield the topic and the rule of AWS's own events feed the webhooks queue, whose policy lets them."""
     name, deploy = topic_name(EVENTS, stage.settings.stage), DEPLOY.format(stage=stage.settings.stage)
     queue = f"{stage.settings.queue_prefix}-webhooks"
     attributes = _attributes(stage.aws("sqs"), stage.queue_url(queue))
@@ -198,7 +198,7 @@ def events_of_aws(stage: Stage) -> Iterator[Finding]:
 
 
 def alarms(stage: Stage) -> Iterator[Finding]:
-    """CloudWatch's alarms are there, notify somebody, and are quiet. The embedded AWS has none."""
+    """Yield CloudWatch's alarms are there, notify somebody, and are quiet. The embedded AWS has none."""
     name = stage.settings.stage
     if name == "local":
         return
@@ -222,7 +222,7 @@ def _alarm_findings(found: Mapping[str, Any], missing: list[str], stage: str) ->
 
 
 def _topic_findings(stage: Stage, *, has_actions: bool) -> Iterator[Finding]:
-    """The topic of a deploy, and who confirmed. Without one, actions of another kind may notify somebody."""
+    """Yield the topic of a deploy, and who confirmed. Without one, actions of another kind may notify somebody."""
     name = topic_name(ALARMS, stage.settings.stage)
     topic = found_topic(stage.aws, stage.settings.stage)
     if not topic:
@@ -240,7 +240,7 @@ def _topic_findings(stage: Stage, *, has_actions: bool) -> Iterator[Finding]:
 
 
 def logs(stage: Stage) -> Iterator[Finding]:
-    """What functions log expires."""
+    """Yield what functions log expires."""
     kept = kept_days(stage.aws("logs"), stage.settings.stage)
     there = {group: kept[group] for group in log_groups(stage.settings.stage) if group in kept}
     if for_ever := [group for group, days in there.items() if days is None]:
@@ -256,7 +256,7 @@ def logs(stage: Stage) -> Iterator[Finding]:
 
 
 def sdk(stage: Stage) -> Iterator[Finding]:
-    """The boto3 of Lambda's runtime, which sends the mails, is new enough."""
+    """Yield the boto3 of Lambda's runtime, which sends the mails, is new enough."""
     since = datetime.now(UTC) - timedelta(days=1)
     found = [str(line["boto3"]) for line in log_lines(stage, "deliver_notification", since, {"stage": "start"})]
     if not found:

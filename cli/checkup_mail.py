@@ -13,7 +13,7 @@ FALLBACK_IS_MAIL = "the fallback is mail too: when SES refuses mails, nobody is 
 
 
 def mail(stage: Stage) -> Iterator[Finding]:
-    """The account, the sender, the way back, and each address."""
+    """Yield the account, the sender, the way back, and each address."""
     addresses = [target.address for target in all_targets(stage.rules) if target.kind == "email"]
     if not addresses:
         return

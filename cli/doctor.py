@@ -45,5 +45,5 @@ def examine(stage: Stage, arguments: argparse.Namespace) -> int:
 
 
 def line(check: str, found: Finding) -> str:
-    """One finding for people."""
+    """Return one finding for people."""
     return f"{MARKS[found.state]}  {check:<9}  {found.what}" + (f"\n{'':21}→ {found.do}" if found.do else "")

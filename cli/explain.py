@@ -65,7 +65,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Explain; 0, 1 when there is nothing that was asked for, 2 with one line when something given cannot be read."""
+    """Explain; return 0, 1 when there is nothing that was asked for, 2 with one line when something given cannot be read."""
     try:
         found = explanation(arguments, sys.stdin.buffer)
     except NotFoundError as error:
@@ -79,7 +79,7 @@ def run(arguments: argparse.Namespace) -> int:
 
 
 def explanation(arguments: argparse.Namespace, stdin: BinaryIO) -> Shown:
-    """What is explained: `events` of a payload, and `alerts`."""
+    """Return what is explained: `events` of a payload, and `alerts`."""
     _named_files(arguments)
     if arguments.source and arguments.timeline:
         raise parse.UsageError("--source and --timeline stand together; allowed is one of them")
@@ -102,7 +102,7 @@ def _named_files(arguments: argparse.Namespace) -> None:
 
 
 def matchers_of(words: Sequence[str]) -> list[Matcher]:
-    """`service=api`, `severity!=info`, `alertname=~High.*`; a word without an operator is an alert's name."""
+    """Return `service=api`, `severity!=info`, `alertname=~High.*`; a word without an operator is an alert's name."""
     found: list[Matcher] = []
     try:
         for word in words:
@@ -125,7 +125,7 @@ def clauses_of(words: Sequence[str]) -> dict[str, str]:
 
 
 def of_stage(words: Sequence[str], store: Any, rules: Rules, now: datetime) -> list[Shown]:
-    """The alerts of an incident, or those that matchers choose, as a stage remembers them. NotFoundError without any."""
+    """Return the alerts of an incident, or those that matchers choose, as a stage remembers them. NotFoundError without any."""
     if len(words) == 1 and _ID.fullmatch(plain_id(words[0])):
         incident = find(store, words[0], now)
         shown = replace(incident, alerts={alert.fingerprint: alert for alert in incident.shown})
@@ -146,7 +146,7 @@ def of_stage(words: Sequence[str], store: Any, rules: Rules, now: datetime) -> l
 
 
 def of_payload(arguments: argparse.Namespace, rules: Rules, stdin: BinaryIO) -> Shown:
-    """What each rule makes of each event, and what would be sent: of a stage now, else at the time of the payload."""
+    """Return what each rule makes of each event, and what would be sent: of a stage now, else at the time of the payload."""
     if len(arguments.what) != 1:
         raise parse.UsageError("one payload is explained at a time; allowed is a file, or - for standard input")
     now = datetime.now(UTC)
@@ -169,7 +169,7 @@ def of_payload(arguments: argparse.Namespace, rules: Rules, stdin: BinaryIO) -> 
 
 
 def simulated(events: Sequence[Event], rules: Rules, context: Context, now: datetime) -> list[Shown]:
-    """The alerts that the events make, once what is due for the first time was sent; their rules are those of the events."""
+    """Return the alerts that the events make, once what is due for the first time was sent; their rules are those of the events."""
     simulator = Simulator(rules, now)
     kept = simulator.store.context()
     holding = replace(
@@ -199,7 +199,7 @@ def simulated(events: Sequence[Event], rules: Rules, context: Context, now: date
 
 
 def of_timeline(arguments: argparse.Namespace, rules: Rules) -> list[Shown]:
-    """The alerts that matchers choose, as a replay of the timeline knows them at a time."""
+    """Return the alerts that matchers choose, as a replay of the timeline knows them at a time."""
     lines = read_lines(arguments.timeline)
     matchers = clauses_of(arguments.what)
     times = Times(any(isinstance(line.get("at"), str) for _, line in lines))
@@ -229,7 +229,7 @@ def _until(
 
 
 def as_text(found: Shown) -> str:
-    """For people: each event and each alert with its decisions, numbered."""
+    """Return the text for people: each event and each alert with its decisions, numbered."""
     lines: list[str] = []
     for event in found.get("events", ()):
         lines += [

@@ -43,13 +43,13 @@ def run(arguments: argparse.Namespace) -> int:
 
 
 def of_stage(arguments: argparse.Namespace, since: str = SINCE) -> Iterator[Line]:
-    """What the stage of the arguments recorded since then."""
+    """Yield what the stage of the arguments recorded since then."""
     now = datetime.now(UTC)
     return recorded(remote(arguments), instant(since, now), now)
 
 
 def recorded(api: Remote, since: datetime, until: datetime) -> Iterator[Line]:
-    """The lines that a stage recorded between two times, in order; each event once in a day."""
+    """Yield the lines that a stage recorded between two times, in order; each event once in a day."""
     day = since.astimezone(UTC).date()
     while day <= until.astimezone(UTC).date():
         lines = sorted(_day(api, f"{day:%Y-%m-%d}"), key=_at)
@@ -82,7 +82,7 @@ def _once(lines: list[Line]) -> Iterator[Line]:
 
 
 def instant(word: str, now: datetime) -> datetime:
-    """A time so long ago, or that time; a day without more begins at midnight UTC."""
+    """Return a time so long ago, or that time; a day without more begins at midnight UTC."""
     try:
         return now - duration_of(word) if is_duration(word) else instant_of(word)
     except ValueError as error:

@@ -73,7 +73,7 @@ def run(
 
 
 def shown(event: Event) -> dict[str, Any]:
-    """The event as it is printed; null is unknown."""
+    """Return the event as it is printed; null is unknown."""
     return {
         "id": event.id,
         "source": event.source,
@@ -112,7 +112,7 @@ def _rules(source: str, path: str | None) -> Rules | None:
 
 
 def mapping_of(source: str, declared: Sequence[Mapping[str, Any]]) -> Mapping[str, Any] | None:
-    """The entry of `sources:` that declares the source; None for one with a file of its own, UsageError for neither."""
+    """Return the entry of `sources:` that declares the source; None for one with a file of its own, UsageError for neither."""
     for entry in declared:
         if entry.get("name") == source:
             return entry
@@ -138,7 +138,7 @@ def _loaded(path: str) -> Rules:
 
 
 def read_body(path: str, stdin: BinaryIO) -> bytes:
-    """The bytes of a file, or of standard input for `-`; UsageError when there are none or too many."""
+    """Return the bytes of a file, or of standard input for `-`; UsageError when there are none or too many."""
     body = stdin.read(MAX_BODY_BYTES + 1) if path == "-" else _read(path)
     if len(body) > MAX_BODY_BYTES:
         raise UsageError(f"{_named(path)}: over {MAX_BODY_BYTES} bytes")
@@ -157,7 +157,7 @@ def _read(path: str) -> bytes:
 
 
 def read_headers(path: str | None) -> dict[str, str]:
-    """Headers with lower-case names; a list of values counts by its first."""
+    """Return headers with lower-case names; a list of values counts by its first."""
     if path is None:
         return {}
     try:

@@ -86,7 +86,7 @@ def _saying(made: Iterator[Finding]) -> Iterator[Finding]:
 
 
 def variables(wanted: Variables, folder: Path) -> Iterator[Finding]:
-    """Whether each name of an example file is a word of what a command prints."""
+    """Yield whether each name of an example file is a word of what a command prints."""
     try:
         names = list(dict.fromkeys(_NAME.findall(wanted.example.read_text(encoding="utf-8", errors="replace"))))
     except OSError as error:
@@ -104,7 +104,7 @@ def variables(wanted: Variables, folder: Path) -> Iterator[Finding]:
 
 
 def migrations(kept: Migrations, stage: Stage, environment: Mapping[str, str]) -> Iterator[Finding]:
-    """Whether the database has every migration of the folder, and no other."""
+    """Yield whether the database has every migration of the folder, and no other."""
     names = local_migrations(kept.folder)
     if not names:
         yield Finding(WRONG, f"{kept.folder} has no migration", "name the folder of <version>_<name>.sql files")
@@ -159,7 +159,7 @@ def _first_line(text: str) -> str:
 
 
 def own_checks(plan: Plan) -> Iterator[Finding]:
-    """Whether each command of the file ends with 0."""
+    """Yield whether each command of the file ends with 0."""
     for check in plan.checks:
         ended = ran(check.run, plan.folder, check.timeout)
         yield (
@@ -202,7 +202,7 @@ def ran(command: str, folder: Path, timeout: timedelta) -> Ended:
 
 
 def smoke(plan: Plan, stage: Stage) -> Iterator[Finding]:
-    """Whether each journey passes."""
+    """Yield whether each journey passes."""
     probes = journeys(read_rules(plan.smoke) if plan.smoke else stage.rules)
     if not probes:
         yield Finding(WARNING, "there is no journey to walk", HOW_TO.replace("--file", "smoke.file of preflight.yaml"))
@@ -216,7 +216,7 @@ def smoke(plan: Plan, stage: Stage) -> Iterator[Finding]:
 
 
 def secrets(stage: Stage) -> Iterator[Finding]:
-    """Whether each secret is set that a probe reads. Doctor looks at those of targets and senders."""
+    """Yield whether each secret is set that a probe reads. Doctor looks at those of targets and senders."""
     names = [name for name in parameters.of_probes(stage.rules) if name not in OPTIONAL]
     missing = [name for name in names if not (stage.clients.secret(name) or stage.clients.setting(name))]
     for name in missing:
@@ -230,7 +230,7 @@ def _set(name: str, stage: Stage) -> str:
 
 
 def doctor(stage: Stage) -> Iterator[Finding]:
-    """What `tocsin doctor` finds; all that is well in one line."""
+    """Yield what `tocsin doctor` finds; all that is well in one line."""
     well = 0
     for name, found in findings(stage, CHECKS):
         if found.state == OK:
@@ -241,7 +241,7 @@ def doctor(stage: Stage) -> Iterator[Finding]:
 
 
 def incidents(open_ones: Incidents) -> Iterator[Finding]:
-    """Whether something is wrong already: a release would hide it, or be blamed for it."""
+    """Yield whether something is wrong already: a release would hide it, or be blamed for it."""
     found = open_ones()
     worst = [each for each in found if each.get("severity") == Severity.CRITICAL]
     for each in worst:
@@ -255,7 +255,7 @@ def incidents(open_ones: Incidents) -> Iterator[Finding]:
 
 
 def monitoring(stage: Stage, outside: Outside) -> Iterator[Finding]:
-    """Whether a marked test arrives at every target that a route names."""
+    """Yield whether a marked test arrives at every target that a route names."""
     targets = all_targets(stage.rules)
     if not targets:
         yield Finding(WRONG, "no route names a target", "name one under `notification:`")

@@ -89,7 +89,7 @@ def redrive(stage: Stage, arguments: argparse.Namespace) -> int:
 
 
 def waiting(stage: Stage, name: str) -> Iterator[Letter]:
-    """Everything in the dead-letter queue of a queue, hidden from others for two minutes."""
+    """Yield everything in the dead-letter queue of a queue, hidden from others for two minutes."""
     sqs, url = stage.aws("sqs"), _dead_url(stage, name)
     seen: set[str] = set()
     empty = 0
@@ -109,7 +109,7 @@ def waiting(stage: Stage, name: str) -> Iterator[Letter]:
 
 
 def letter_of(queue: str, message: Mapping[str, Any]) -> Letter:
-    """A dead letter as it is received, with what it is about in words."""
+    """Return a dead letter as it is received, with what it is about in words."""
     what, names = in_words.described(message["Body"])
     given = message.get("MessageAttributes", {}).get("reason", {}).get("StringValue") or ""
     reason = in_words.why(message["Body"], given)

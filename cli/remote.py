@@ -41,7 +41,7 @@ class RemoteError(TocsinError):
 
 
 def add_api_arguments(parser: argparse.ArgumentParser, *, acts: bool = False, forms: Mapping[str, str] = FORMS) -> None:
-    """The options that all these commands have; `acts` for those that do something in a person's name."""
+    """Add the options that all these commands have; `acts` for those that do something in a person's name."""
     parser.add_argument(
         "--stage",
         help="local (make run), dev, prod, or one of the configuration; without it what TOCSIN_URL names, the configuration's, or local",
@@ -53,7 +53,7 @@ def add_api_arguments(parser: argparse.ArgumentParser, *, acts: bool = False, fo
 
 
 def who_acts(arguments: argparse.Namespace, environment: Mapping[str, str] = os.environ) -> str:
-    """The name of who acts."""
+    """Return the name of who acts."""
     return str(arguments.by or environment.get("TOCSIN_USER") or config(environment).user or getpass.getuser())
 
 
@@ -69,11 +69,11 @@ class Remote:
     token: str = field(repr=False)
 
     def get(self, path: str, query: Sequence[tuple[str, str]] = ()) -> dict[str, Any]:
-        """What is there; RemoteError with what the API says when it refuses."""
+        """Return what is there; RemoteError with what the API says when it refuses."""
         return self._call("GET", path + (f"?{urllib.parse.urlencode(query)}" if query else ""), None)
 
     def do(self, method: str, path: str, form: Mapping[str, Any]) -> dict[str, Any]:
-        """What came of something that a person does."""
+        """Return what came of something that a person does."""
         return self._call(method, path, {name: value for name, value in form.items() if value not in (None, "")})
 
     def _call(self, method: str, path: str, form: Mapping[str, Any] | None) -> dict[str, Any]:
@@ -94,13 +94,13 @@ class Remote:
 
 
 def _opener(url: str) -> urllib.request.OpenerDirector:
-    """What opens addresses: never by a proxy when they are of this machine."""
+    """Return what opens addresses: never by a proxy when they are of this machine."""
     here = urllib.parse.urlsplit(url).hostname in ("127.0.0.1", "localhost", "::1")
     return urllib.request.build_opener(*([urllib.request.ProxyHandler({})] if here else []))
 
 
 def remote(arguments: argparse.Namespace, environment: Mapping[str, str] = os.environ) -> Remote:
-    """The API that the arguments and the environment name."""
+    """Return the API that the arguments and the environment name."""
     url = arguments.url or ("" if arguments.stage else environment.get("TOCSIN_URL", ""))
     stage = "" if url else arguments.stage or config(environment).stage
     if stage and (found := config(environment)).url(stage):
@@ -230,5 +230,5 @@ def listed(
 
 
 def queries(matchers: Sequence[str]) -> Iterator[tuple[str, str]]:
-    """The matchers of a command line as query parameters."""
+    """Yield the matchers of a command line as query parameters."""
     return (("match", each) for each in matchers)

@@ -87,7 +87,7 @@ MAX_SHOWN = 20
 
 
 def add_history_arguments(parser: argparse.ArgumentParser) -> None:
-    """The options of `tocsin replay` for recorded history."""
+    """Add the options of `tocsin replay` for recorded history."""
     group = parser.add_argument_group("recorded history")
     group.add_argument(
         "--from-history",
@@ -128,7 +128,7 @@ def _recorded(arguments: argparse.Namespace) -> list[tuple[int, dict[str, Any]]]
 
 
 def show(found: Mapping[str, Any]) -> None:
-    """The difference in words and tables."""
+    """Print the difference in words and tables."""
     counted = ", ".join(f"{count} {kind}s" if count != 1 else f"1 {kind}" for kind, count in found["lines"].items())
     print(f"{_day(found['from'])} to {_day(found['to'])}, {found['days']:g} days: {counted}\n")
     rows = [

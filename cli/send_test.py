@@ -82,7 +82,7 @@ def outcome(stage: Stage, test: Notification) -> Result | None:
 
 
 def target_of(text: str) -> Target:
-    """The target that a person names; StageError with what is allowed."""
+    """Return the target that a person names; StageError with what is allowed."""
     text, known = text.strip(), kinds()
     kind, _, rest = text.partition(":")
     if kind in known and rest and not (rest == "true" and known[kind].takes_true):
@@ -102,7 +102,7 @@ def forms() -> str:
 
 
 def test_of(target: Target, severity: Severity, now: datetime) -> Notification:
-    """A test: in the form of a real notification, marked as what it is, of an incident that is nobody's."""
+    """Return a test: in the form of a real notification, marked as what it is, of an incident that is nobody's."""
     alert = AlertSnapshot(
         name="Test",
         labels={"alertname": "Test", "severity": severity.value},
@@ -134,7 +134,7 @@ def test_of(target: Target, severity: Severity, now: datetime) -> Notification:
 
 
 def end_of(test: Notification) -> Notification:
-    """The end of a test, which closes what it opened."""
+    """Return the end of a test, which closes what it opened."""
     (alert,) = test.alerts
     over = replace(alert, status="resolved", ends_at=test.at)
     incident = replace(test.incident, ended_at=test.at)
@@ -156,7 +156,7 @@ def outcome_words(result: Result) -> str:
 
 
 def pending(target_state: TargetState, incident: str, waited: float) -> str:
-    """What is known of a test that nothing came of yet."""
+    """Return what is known of a test that nothing came of yet."""
     turn = target_state.slots.get(incident)
     if turn is None:
         return f"{shown(target_state.key)}: no worker took it within {waited:.0f} s: look at the function deliver_notification"

@@ -45,7 +45,7 @@ def quoted(id: str) -> str:
 
 
 def lines(found: Mapping[str, Any]) -> Iterator[str]:
-    """The incident for people."""
+    """Yield the incident for people."""
     yield f"{coloured(clean(found['title']), found['severity'])}"
     yield from _facts(found)
     yield ""
@@ -82,7 +82,7 @@ def _facts(found: Mapping[str, Any]) -> Iterator[str]:
 
 
 def _told(each: Mapping[str, Any]) -> str:
-    """A target, and what is wrong with it if its newest notification was given up."""
+    """Return a target, and what is wrong with it if its newest notification was given up."""
     last = each["results"][-1] if each["results"] else None
     return str(each["target"]) + (f" (FAILED: {last['error']})" if last and last["error"] else "")
 

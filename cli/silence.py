@@ -75,7 +75,7 @@ def run(arguments: argparse.Namespace) -> int:
 
 
 def listed(arguments: argparse.Namespace, api: Remote) -> int:
-    """All silences, with what they mute now."""
+    """List all silences, with what they mute now."""
     found = rows_of(api, "silences", [("ended", "true")] if arguments.all else [])
     if printed(arguments, found):
         return 0
@@ -87,17 +87,17 @@ def listed(arguments: argparse.Namespace, api: Remote) -> int:
 
 
 def added(arguments: argparse.Namespace, api: Remote) -> int:
-    """One more."""
+    """Create a silence and print it."""
     return _said(arguments, api.do("POST", "silences", {**_form(arguments), "incident": arguments.incident}))
 
 
 def edited(arguments: argparse.Namespace, api: Remote) -> int:
-    """One changed."""
+    """Edit a silence and print it."""
     return _said(arguments, api.do("PUT", f"silences/{named(api, arguments.id)}", _form(arguments)))
 
 
 def ended(arguments: argparse.Namespace, api: Remote) -> int:
-    """One over."""
+    """End a silence and print it."""
     by = who_acts(arguments)
     answer = api.do("DELETE", f"silences/{named(api, arguments.id)}", {"by": by})
     if not printed(arguments, answer):
@@ -111,7 +111,7 @@ def named(api: Remote, id: str) -> str:
 
 
 def quoted_id(id: str) -> str:
-    """A silence's id as part of a path."""
+    """Return a silence's id as part of a path."""
     return "".join(each for each in id if each.isalnum() or each in "-_.") or "-"
 
 

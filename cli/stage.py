@@ -42,12 +42,12 @@ class Stage:
 
     @cached_property
     def store(self) -> DynamoStore:
-        """What the stage remembers."""
+        """Return what the stage remembers."""
         return DynamoStore(TableClient(self._small_client(), pause=sleep), self.settings.table, pause=sleep)
 
     @cached_property
     def clients(self) -> RealClients:
-        """Clients with the stage's secrets and settings."""
+        """Return clients with the stage's secrets and settings."""
         secrets = Secrets(self._small_client(), self.settings.parameters, environment={})
         return RealClients(secrets, self.settings.region, environment={}, client=lambda service, _: self.aws(service))
 
@@ -56,7 +56,7 @@ class Stage:
 
     @cached_property
     def rules(self) -> Rules:
-        """The rules of this checkout: those that are deployed, if nothing changed since."""
+        """Return the rules of this checkout: those that are deployed, if nothing changed since."""
         return load_rules(ROOT, self.variable)
 
     def variable(self, name: str) -> str | None:
@@ -71,12 +71,12 @@ class Stage:
             raise StageError(f"AWS refused: {one_line(str(error))}") from None
 
     def queue_url(self, name: str) -> str:
-        """The address of a queue by its whole name."""
+        """Return the address of a queue by its whole name."""
         return str(self.aws("sqs").get_queue_url(QueueName=name)["QueueUrl"])
 
 
 def stage_of(name: str, environment: Mapping[str, str] = os.environ) -> Stage:
-    """The stage of that name; StageError when AWS is not set up, or nothing runs on this machine."""
+    """Return the stage of that name; StageError when AWS is not set up, or nothing runs on this machine."""
     found = dict(environment)
     if name == "local" and "AWS_ENDPOINT_URL" not in found:
         found |= _running()

@@ -85,19 +85,19 @@ def fitted(text: str, size: int) -> str:
 
 
 def width(text: str) -> int:
-    """The cells that a text takes on a terminal."""
+    """Return the cells that a text takes on a terminal."""
     return sum(
         0 if unicodedata.combining(each) else 2 if unicodedata.east_asian_width(each) in "WF" else 1 for each in text
     )
 
 
 def clean(text: str) -> str:
-    """The text on one line, without what could steer a terminal: it comes from outside."""
+    """Return the text on one line, without what could steer a terminal: it comes from outside."""
     return "".join(each if each.isprintable() else " " for each in text)
 
 
 def coloured(text: str, name: str, out: TextIO | None = None) -> str:
-    """The text in the colour of a severity, where that can be seen and NO_COLOR does not forbid it."""
+    """Return the text in the colour of a severity, where that can be seen and NO_COLOR does not forbid it."""
     out = out or sys.stdout
     if name not in COLOURS or not out.isatty() or os.environ.get("NO_COLOR"):
         return text
@@ -105,12 +105,12 @@ def coloured(text: str, name: str, out: TextIO | None = None) -> str:
 
 
 def print_json(value: Any) -> None:
-    """For tools."""
+    """Print JSON, for tools."""
     print(json.dumps(value, indent=2, ensure_ascii=False))
 
 
 def ago(at: str | None, now: datetime | None = None) -> str:
-    """How long ago an RFC 3339 time was, in its two largest units: `2h 5m`."""
+    """Return how long ago an RFC 3339 time was, in its two largest units: `2h 5m`."""
     if not at:
         return ""
     seconds = round(((now or utc_now()) - instant(at)).total_seconds())
@@ -123,7 +123,7 @@ def utc_now() -> datetime:
 
 
 def span(seconds: int) -> str:
-    """A duration as people say it: its largest unit, and the next one where that still matters."""
+    """Return a duration as people say it: its largest unit, and the next one where that still matters."""
     for place, (unit, size) in enumerate(_UNITS):
         if seconds >= size:
             smaller = seconds % size // _UNITS[place + 1][1] if unit != "s" and seconds < 10 * size else 0
@@ -147,10 +147,10 @@ def localized(text: str) -> str:
 
 
 def instant(at: str) -> datetime:
-    """An RFC 3339 time."""
+    """Return an RFC 3339 time."""
     return datetime.fromisoformat(at.replace("Z", "+00:00"))
 
 
 def labels(given: Mapping[str, str]) -> str:
-    """`service=api environment=production`"""
+    """Return `service=api environment=production`"""
     return " ".join(f"{name}={value}" for name, value in sorted(given.items()))

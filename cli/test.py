@@ -85,7 +85,7 @@ class Result:
 
     @property
     def passed(self) -> bool:
-        """True when everything came as expected."""
+        """Return whether everything came as expected."""
         return not self.wrong and all(each.sign == " " for each in self.differences)
 
 
@@ -118,7 +118,7 @@ def _is_promtool(data: Mapping[str, Any]) -> bool:
 
 
 def _rule_file(name: str, report: CheckReport) -> str:
-    """The one rules file that a promtool file names, by a path from its own folder."""
+    """Return the one rules file that a promtool file names, by a path from its own folder."""
     line = report.places.get(("rule_files",), (1, 1))[0]
     patterns = report.data.get("rule_files")
     if not isinstance(patterns, list) or not patterns:
@@ -166,7 +166,7 @@ def _run_tests(
 
 
 def _given_lines(report: CheckReport, index: int, line: int) -> Iterator[int]:
-    """In which lines of the file the lines of a timeline stand."""
+    """Yield in which lines of the file the lines of a timeline stand."""
     return (report.places.get(("tests", index, "given", number), (line, 1))[0] for number in itertools.count())
 
 
@@ -184,7 +184,7 @@ def _run_test(result: Result, test: Any, lines: Iterator[int], rules: Rules, int
 
 
 def _not_run(result: Result, error: str) -> Result:
-    """The reason, at the line of the file that it names itself, if it does."""
+    """Return the reason, at the line of the file that it names itself, if it does."""
     place, _, rest = error.removeprefix(f"{result.file}:").partition(": ")
     if place.isdigit() and int(place):
         return replace(result, line=int(place), wrong=rest)
@@ -196,7 +196,7 @@ def _not_run(result: Result, error: str) -> Result:
 
 
 def as_text(results: Sequence[Result]) -> str:
-    """For people: one line for each test, the difference under one that fails, and the count."""
+    """Return the text for people: one line for each test, the difference under one that fails, and the count."""
     lines: list[str] = []
     for result in results:
         word = "cannot be run" if result.wrong else "ok" if result.passed else "FAILED"
@@ -217,14 +217,14 @@ def as_text(results: Sequence[Result]) -> str:
 
 
 def _flow(what: Mapping[str, Any]) -> str:
-    """One line of YAML, as it could stand in the file."""
+    """Return one line of YAML, as it could stand in the file."""
     plain = json.loads(json.dumps(what, default=str))
     text: str = yaml.safe_dump(plain, default_flow_style=True, sort_keys=False, allow_unicode=True, width=10**9)
     return text.strip()
 
 
 def as_json(results: Sequence[Result]) -> str:
-    """For tools: one object."""
+    """Return one object, for tools."""
     content = {
         "passed": sum(result.passed for result in results),
         "failed": sum(not result.passed for result in results),

@@ -67,7 +67,7 @@ def show(found: Sequence[Mapping[str, Any]]) -> None:
 
 
 def query(words: list[str], service: str | None = None) -> list[tuple[str, str]]:
-    """The query of the words: labels, or one id."""
+    """Return the query of the words: labels, or one id."""
     if not words and not service:
         raise RequestError("nothing is asked: expected is an incident, LABEL=VALUE or --service NAME")
     if len(words) == 1 and "=" not in words[0] and not service:

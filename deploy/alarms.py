@@ -91,7 +91,7 @@ def wanted_alarms(stage: str, http_api: str = "") -> dict[str, Alarm]:
 
 
 def _of_workers(stage: str) -> Iterator[tuple[str, Alarm]]:
-    """A worker that fails with some messages, while others go through: the tick would not see it."""
+    """Yield a worker that fails with some messages, while others go through: the tick would not see it."""
     for function in (name for name, needs in FUNCTIONS.items() if "takes" in needs):
         dimensions = {"FunctionName": lambda_name(function, stage)}
         means = f"{AGAIN_AND_AGAIN} times in five minutes {function} failed or ran out of time or memory."
@@ -99,7 +99,7 @@ def _of_workers(stage: str) -> Iterator[tuple[str, Alarm]]:
 
 
 def _of_the_tick(stage: str) -> Iterator[tuple[str, Alarm]]:
-    """What the tick finds out and logs as metrics; and the tick, which logs them at the end of each good run."""
+    """Yield what the tick finds out and logs as metrics; and the tick, which logs them at the end of each good run."""
     line = f"The newest line of /aws/lambda/{lambda_name('tick', stage)} with"
     minutes = MAX_LATE_SECONDS // 60
 
@@ -126,7 +126,8 @@ def _of_the_tick(stage: str) -> Iterator[tuple[str, Alarm]]:
 
 
 def _gateway(stage: str, http_api: str) -> Alarm:
-    """Answers of 5xx, our own 503 and the gateway's. The name of a REST API distinguishes stages, `Stage` does not.
+    """Return the alarm of answers of 5xx, our own 503 and the gateway's. The name of a REST API distinguishes stages,
+    `Stage` does not.
 
     https://docs.aws.amazon.com/apigateway/latest/developerguide/http-api-metrics.html
     """

@@ -15,7 +15,7 @@ class Clients:
         self._built: dict[str, Any] = {}
 
     def __call__(self, service: str) -> Any:
-        """The client of a service."""
+        """Return the client of a service."""
         if service not in self._built:
             self._built[service] = self._session.client(service, endpoint_url=self._endpoint)
             if self._watch is not None:
@@ -28,5 +28,5 @@ class Clients:
 
 
 def is_local(endpoint: str | None) -> bool:
-    """Whether an endpoint is this machine."""
+    """Return whether an endpoint is this machine."""
     return urlsplit(endpoint or "").hostname in ("127.0.0.1", "localhost", "::1")

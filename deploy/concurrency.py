@@ -48,7 +48,7 @@ class Concurrency:
 
     @property
     def is_enough(self) -> bool:
-        """Whether a storm leaves executions for the receiving function and for the team's own functions."""
+        """Return whether a storm leaves executions for the receiving function and for the team's own functions."""
         return self.limit is not None and self.limit >= ENOUGH
 
     @property

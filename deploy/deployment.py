@@ -103,17 +103,17 @@ class Gateways:
 
     @property
     def used(self) -> str:
-        """The id of the API whose address senders use; empty before there is one."""
+        """Return the id of the API whose address senders use; empty before there is one."""
         return self.http or next(iter(self.rest), "")
 
     @property
     def used_rest(self) -> str:
-        """The id of the REST API whose address senders use; empty where that is an HTTP API."""
+        """Return the id of the REST API whose address senders use; empty where that is an HTTP API."""
         return "" if self.http else self.used
 
     @property
     def spare(self) -> tuple[str, ...]:
-        """The REST APIs whose address nobody was given."""
+        """Return the REST APIs whose address nobody was given."""
         return self.rest if self.http else self.rest[1:]
 
 
@@ -132,12 +132,12 @@ class Deploy:
 
     @property
     def partition(self) -> str:
-        """The partition of AWS that the Region of the deploy is in."""
+        """Return the partition of AWS that the Region of the deploy is in."""
         return str(self.clients("sts").meta.partition)
 
     @property
     def endpoint(self) -> str | None:
-        """The embedded AWS, or None for AWS."""
+        """Return the embedded AWS, or None for AWS."""
         return self.environment.get("AWS_ENDPOINT_URL")
 
     def run(self, *, alarm_email: str = "", alarm_actions: bool = True, skip_unchanged: bool = False) -> Deployed:
@@ -275,7 +275,7 @@ class Deploy:
     # Chalice ---------------------------------------------------------------------------------------------------------
 
     def package(self, folder: Path) -> Path:
-        """The deployment package, built and looked through; Chalice uses the same one for a deploy. It is that of any stage."""
+        """Return the deployment package, built and looked through; Chalice uses the same one for a deploy. It is that of any stage."""
         listed = self.stage if self.stage in STAGES else STAGES[-1]
         self._run_chalice("package", "--stage", listed, str(folder))
         found = folder / "deployment.zip"
@@ -394,7 +394,7 @@ class Deploy:
     # After -----------------------------------------------------------------------------------------------------------
 
     def url(self, gateways: Gateways) -> str:
-        """Where the API answers that senders use, with a slash at the end. An HTTP API has no name of a stage in it."""
+        """Return where the API answers that senders use, with a slash at the end. An HTTP API has no name of a stage in it."""
         if self.endpoint and is_local(self.endpoint):
             path = (
                 f"_aws/execute-api/{gateways.http}/$default"
@@ -414,7 +414,7 @@ class Deploy:
         return failed
 
     def missing(self) -> list[str]:
-        """What has no value in the Parameter Store though senders or targets need it, as lines for people."""
+        """Return what has no value in the Parameter Store though senders or targets need it, as lines for people."""
         there = parameters(self.clients("ssm"), self.stage)
         text = (self.root / RULES_NAME).read_text(encoding="utf-8")
         return [f"/{APP}/{self.stage}/{name} is not set: {why}" for name, why in needed(text) if not there.get(name)]
@@ -448,7 +448,7 @@ def check_masks(there: Mapping[str, str]) -> None:
 
 
 def needed(rules: str) -> Iterable[tuple[str, str]]:
-    """Parameters by name, each with who needs it."""
+    """Return parameters by name, each with who needs it."""
     for source in plugins.names("sources"):
         for name in plugins.load_source(source).SECRETS[:1]:
             yield name, f"webhooks of {source} are refused"

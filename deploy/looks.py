@@ -51,7 +51,7 @@ def _update_table(look: Look) -> dict[str, Any]:
 
 
 def _expiry(look: Look) -> dict[str, Any]:
-    """The step has looked already."""
+    """Return the step has looked already."""
     if look.made(_table(look)) is None:
         look.plan.add(CHANGE, f"table {look.given['TableName']}: items expire")
     return {}
@@ -115,7 +115,7 @@ def _one_attribute(look: Look) -> dict[str, Any]:
 
 
 def _subscribe(look: Look) -> dict[str, Any]:
-    """Whoever is subscribed and has not confirmed is asked again, which changes nothing of the account."""
+    """Return whoever is subscribed and has not confirmed is asked again, which changes nothing of the account."""
     endpoint, known = look.given["Endpoint"], []
     if look.made(f"topic/{_topic(look)}") is None:
         known = _pages(look, "ListSubscriptionsByTopic", "Subscriptions", TopicArn=look.given["TopicArn"])
@@ -345,7 +345,7 @@ def _set_of_function(read: str, words: str) -> Seen:
 
 
 def _delete_concurrency(look: Look) -> dict[str, Any]:
-    """Chalice takes reserved concurrency away at each deploy, also where there is none."""
+    """Return chalice takes reserved concurrency away at each deploy, also where there is none."""
     if _made_function(look) is None:
         there = look.find("GetFunction", FunctionName=_function(look)) or {}
         if "ReservedConcurrentExecutions" in there.get("Concurrency", {}):
@@ -389,7 +389,7 @@ def _delete_log_group(look: Look) -> dict[str, Any]:
 
 
 def _put_parameter(look: Look) -> dict[str, Any]:
-    """Names alone: no value is printed."""
+    """Return names alone: no value is printed."""
     name, value = look.given["Name"], look.given["Value"]
     found = look.find("GetParameter", Name=name, WithDecryption=True)
     if found is None:
@@ -439,7 +439,7 @@ def _part_of_api(part: str) -> Seen:
 
 
 def _rest_api(look: Look) -> dict[str, Any]:
-    """Chalice writes the whole REST API of an older stage at each deploy; what is written follows from the code."""
+    """Return chalice writes the whole REST API of an older stage at each deploy; what is written follows from the code."""
     api = look.given.get("restApiId", "")
     if not look.plan.same_code:
         look.plan.add(CHANGE, f"REST API {api}: its routes are written anew")

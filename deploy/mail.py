@@ -23,12 +23,12 @@ CONFIGURATION_SET = "SES_CONFIGURATION_SET"
 
 
 def is_mailed(rules: Rules) -> bool:
-    """Whether a rule, a route or the fallback notifies anybody by mail."""
+    """Return whether a rule, a route or the fallback notifies anybody by mail."""
     return any(target.kind == "email" for target in all_targets(rules))
 
 
 def feedback(clients: Clients, stage: str, *, mails: bool, wait: Wait = PATIENT) -> list[str]:
-    """The way back from SES: bounces and complaints of mails with our configuration set go to a topic.
+    """Return the way back from SES: bounces and complaints of mails with our configuration set go to a topic.
 
     The topic is always there, since a function subscribes to it. The set is made when somebody is notified by mail, as not
     every Region has SES; a stage that has one keeps it. A stage that names another set in SES_CONFIGURATION_SET keeps that.
@@ -74,7 +74,7 @@ def _configuration_set(ses: Any, stage: str, arn: str) -> list[str]:
 
 
 def _sendable(queue: str, topic: str) -> str:
-    """Who may send to the dead letters beside our functions: SNS, what that topic could not deliver."""
+    """Return who may send to the dead letters beside our functions: SNS, what that topic could not deliver."""
     statement = {
         "Effect": "Allow",
         "Principal": {"Service": service_principal("sns")},
@@ -86,7 +86,7 @@ def _sendable(queue: str, topic: str) -> str:
 
 
 def _publishable(arn: str) -> str:
-    """Who may publish: SES, for this account."""
+    """Return who may publish: SES, for this account."""
     account = arn.split(":")[4]
     statement = {
         "Effect": "Allow",
@@ -99,7 +99,7 @@ def _publishable(arn: str) -> str:
 
 
 def verify_sender(sesv2: Any, sender: str) -> bool:
-    """Whether mail may be sent from `name@host` or `Name <name@host>`; an unknown one is added, and SES asks it to confirm."""
+    """Return whether mail may be sent from `name@host` or `Name <name@host>`; an unknown one is added, and SES asks it to confirm."""
     address = parseaddr(sender)[1] or sender
     try:
         return bool(sesv2.get_email_identity(EmailIdentity=address).get("VerifiedForSendingStatus"))

@@ -15,7 +15,7 @@ API = "api_handler"
 
 
 def lambda_name(function: str, stage: str) -> str:
-    """The name Chalice gives a function on AWS; that of the API has none of its own."""
+    """Return the name Chalice gives a function on AWS; that of the API has none of its own."""
     return f"{APP}-{stage}" if function == API else f"{APP}-{stage}-{function}"
 
 

@@ -20,7 +20,7 @@ SHIPPED = ("app.py", "requirements.txt", "chalicelib", "vendor", ".chalice/confi
 
 
 def fingerprint(root: Path, settings: Mapping[str, str]) -> str:
-    """What changes whenever something that is shipped or configured does; `settings` are those of this deploy."""
+    """Return what changes whenever something that is shipped or configured does; `settings` are those of this deploy."""
     digest = hashlib.sha256(sys.version.encode() + repr(sorted(settings.items())).encode())
     paths = [each for name in SHIPPED for each in _files(root / name)] + sorted(root.glob(".chalice/policy-*.json"))
     for path in paths:
@@ -29,7 +29,7 @@ def fingerprint(root: Path, settings: Mapping[str, str]) -> str:
 
 
 def _files(path: Path) -> list[Path]:
-    """The file itself, or all files below a folder, links followed."""
+    """Return the file itself, or all files below a folder, links followed."""
     if path.is_file():
         return [path]
     found = [Path(folder) / name for folder, _, names in os.walk(path, followlinks=True) for name in names]
@@ -98,11 +98,11 @@ def inspect(package: Path, requirements: str) -> None:
 
 
 def requirement_names(text: str) -> list[str]:
-    """The names in a requirements file."""
+    """Return the names in a requirements file."""
     lines = [line.split("#")[0].strip() for line in text.splitlines()]
     return [re.split(r"[\[=<>!~; ]", line)[0] for line in lines if line and not line.startswith("-")]
 
 
 def normal(name: str) -> str:
-    """A package's name as names are compared."""
+    """Return a package's name as names are compared."""
     return re.sub(r"[-_.]+", "-", name).lower()

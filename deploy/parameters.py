@@ -10,7 +10,7 @@ from deploy.names import APP
 
 
 def parameters(ssm: Any, stage: str) -> dict[str, str]:
-    """The parameters of a stage by name, decrypted."""
+    """Return the parameters of a stage by name, decrypted."""
     found = {}
     prefix = f"/{APP}/{stage}/"
     for page in ssm.get_paginator("get_parameters_by_path").paginate(Path=prefix, WithDecryption=True):

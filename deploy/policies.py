@@ -144,7 +144,7 @@ up calling it with goes to the dead letters of the queue that it `loses` to, by 
 
 
 def policy(function: str, stage: str) -> dict[str, Any]:
-    """The policy of one function of one stage."""
+    """Return the policy of one function of one stage."""
     needs = FUNCTIONS[function]
     table = arn("dynamodb", f"table/{APP}-{stage}")
     store = [_allow("Store", needs["store"], [table])] if needs["store"] else []
@@ -205,7 +205,7 @@ def retention_days(stage: str) -> int:
 
 
 def config(stages: Iterable[str] = STAGES) -> dict[str, Any]:
-    """.chalice/config.json. It holds names only: secrets and settings are in the Parameter Store."""
+    """Return .chalice/config.json. It holds names only: secrets and settings are in the Parameter Store."""
     return {
         "version": "2.0",
         "app_name": APP,
@@ -243,12 +243,12 @@ def _stage(stage: str) -> dict[str, Any]:
 
 
 def file_name(function: str, stage: str) -> str:
-    """Where the policy of a function of a stage is, inside .chalice."""
+    """Return where the policy of a function of a stage is, inside .chalice."""
     return f"policy-{function.replace('_', '-')}-{stage}.json"
 
 
 def files(stages: Sequence[str] = STAGES) -> dict[str, str]:
-    """All files by name, as they should be."""
+    """Return all files by name, as they should be."""
     found = {file_name(name, stage): _text(policy(name, stage)) for stage in stages for name in FUNCTIONS}
     return {"config.json": _text(config(stages)), **found}
 
@@ -277,17 +277,17 @@ def in_partition(text: str, partition: str) -> str:
 
 
 def for_people() -> dict[str, str]:
-    """The policies of people by name, as they should be."""
+    """Return the policies of people by name, as they should be."""
     return {name: _text(made()) for name, made in people.FILES.items()}
 
 
 def stale(folder: Path = FOLDER) -> list[str]:
-    """The files that are missing or not as they should be."""
+    """Return the files that are missing or not as they should be."""
     return [name for name, text in files().items() if not _is(folder / name, text)]
 
 
 def stale_for_people() -> list[str]:
-    """The policies of people that are missing or not as they should be."""
+    """Return the policies of people that are missing or not as they should be."""
     return [name for name, text in for_people().items() if not _is(PEOPLE / name, text)]
 
 

@@ -14,7 +14,7 @@ class SettingsFileError(TocsinError):
 
 
 def read_settings(path: Path) -> dict[str, str]:
-    """The values by name, empty ones left out; nothing when there is no file. SettingsFileError for a wrong line."""
+    """Return the values by name, empty ones left out; nothing when there is no file. SettingsFileError for a wrong line."""
     try:
         text = path.read_text(encoding="utf-8")
     except FileNotFoundError:

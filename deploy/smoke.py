@@ -48,7 +48,7 @@ def _expect(
 
 
 def request(url: str, body: bytes | None = None, headers: Mapping[str, str] | None = None) -> Answer:
-    """Status and body of an answer; 0 and why when there is none."""
+    """Return status and body of an answer; 0 and why when there is none."""
     asked = urllib.request.Request(url, data=body, headers={"Content-Type": "application/json", **(headers or {})})
     handlers = [urllib.request.ProxyHandler({})] if is_local(url) else []
     try:

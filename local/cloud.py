@@ -93,21 +93,21 @@ class Cloud:
 
     @property
     def url(self) -> str:
-        """Where all its services listen."""
+        """Return where all its services listen."""
         return f"http://{HOST}:{self.port}"
 
     @property
     def log(self) -> Path:
-        """What the emulator and the functions in it print."""
+        """Return what the emulator and the functions in it print."""
         return self.folder / "emulator.log"
 
     @property
     def shell(self) -> Path:
-        """The file that gives a shell its address and key, while it runs."""
+        """Return the file that gives a shell its address and key, while it runs."""
         return self.folder / "aws.env"
 
     def environment(self) -> dict[str, str]:
-        """The variables by which any AWS tool finds it."""
+        """Return the variables by which any AWS tool finds it."""
         return {
             "AWS_ENDPOINT_URL": self.url,
             "AWS_DEFAULT_REGION": REGION,
@@ -117,7 +117,7 @@ class Cloud:
         }
 
     def client_arguments(self) -> dict[str, Any]:
-        """The arguments of a boto3 client or session client."""
+        """Return the arguments of a boto3 client or session client."""
         return {
             "endpoint_url": self.url,
             "region_name": REGION,
@@ -177,7 +177,7 @@ class Cloud:
 
     @property
     def running(self) -> bool:
-        """Whether the process is there."""
+        """Return whether the process is there."""
         return self._process is not None and self._process.poll() is None
 
     def __enter__(self) -> Self:
@@ -266,7 +266,7 @@ def answers(url: str, headers: Mapping[str, str]) -> bool:
 
 
 def is_free(port: int) -> bool:
-    """Whether a server could listen at that port of loopback now."""
+    """Return whether a server could listen at that port of loopback now."""
     with socket.socket() as tried:
         tried.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
@@ -279,14 +279,14 @@ def is_free(port: int) -> bool:
 
 
 def free_port() -> int:
-    """A port of loopback that nothing listens at."""
+    """Return a port of loopback that nothing listens at."""
     with socket.socket() as found:
         found.bind((HOST, 0))
         return int(found.getsockname()[1])
 
 
 def main() -> int:
-    """`python -m local.cloud`: run the embedded AWS alone until Ctrl-C."""
+    """Run the embedded AWS alone until Ctrl-C (`python -m local.cloud`)."""
     try:
         with Cloud(ROOT / ".tocsin", port=int(os.environ.get("TOCSIN_PORT") or DEFAULT_PORT)) as cloud:
             print(f"embedded AWS: {cloud.url} (its key: . {cloud.shell})", flush=True)

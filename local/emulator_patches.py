@@ -145,7 +145,7 @@ def with_keys(plain: Any, keys: set[str]) -> Any:
 
 
 def with_bodies(plain: Any) -> Any:
-    """API Gateway's control plane, with the requests it does not understand by itself."""
+    """Wrap API Gateway's control plane, with the requests that it does not understand by itself."""
 
     async def handle(method: str, path: str, headers: Any, body: bytes, query: Any) -> Answer:
         parts = [part for part in path.split("/") if part]
@@ -180,7 +180,7 @@ def _put(api_id: str, spec: dict[str, Any]) -> Answer:
 
 
 def _endpoint(query: Any) -> dict[str, list[str]]:
-    """The kind of endpoint, given as `parameters` in the query: endpointConfigurationTypes=REGIONAL."""
+    """Return the kind of endpoint, given as `parameters` in the query: endpointConfigurationTypes=REGIONAL."""
     found = query.get("endpointConfigurationTypes", "REGIONAL")
     return {"types": [found if isinstance(found, str) else found[0]]}
 
@@ -192,7 +192,7 @@ def _without_empty_compression(content: dict[str, Any]) -> bytes:
 
 
 def with_names(plain: Any) -> Any:
-    """The resource that a request is checked against, as AWS names it."""
+    """Return the resource that a request is checked against, as AWS names it."""
 
     def resource(service: str, method: str, path: str, headers: Any, body: bytes, query: Any, *rest: Any) -> str:
         found: str = plain(service, method, path, headers, body, query, *rest)
@@ -207,18 +207,18 @@ def with_names(plain: Any) -> Any:
 
 
 def _target(headers: Mapping[str, str]) -> str:
-    """The call that a request names in its header."""
+    """Return the call that a request names in its header."""
     return next((each for name, each in headers.items() if name.lower() == "x-amz-target"), "")
 
 
 def _tagged(asked: dict[str, Any]) -> str:
-    """The resource that tags are put on."""
+    """Return the resource that tags are put on."""
     found = asked.get("ResourceArn") or asked.get("ResourceARN") or ""
     return str(found[0] if isinstance(found, list) else found)
 
 
 def _name(service: str, found: str, asked: dict[str, Any]) -> str:
-    """The end of the ARN where AWS names another one than ministack, or nothing."""
+    """Return the end of the ARN where AWS names another one than ministack, or nothing."""
     if service == "events":
         rule = asked.get("Name") or asked.get("Rule")
         return f"rule/{rule}" if rule else ""
@@ -232,7 +232,7 @@ def _name(service: str, found: str, asked: dict[str, Any]) -> str:
 
 
 def with_batches(plain: Any) -> Any:
-    """The right that a request needs, also for several messages at once."""
+    """Return the right that a request needs, also for several messages at once."""
 
     def action(*arguments: Any, **more: Any) -> str | None:
         found: str | None = plain(*arguments, **more)
@@ -246,7 +246,7 @@ _mapped: ContextVar[str] = ContextVar("mapped", default="")
 
 
 def with_lambda(plain: Any) -> Any:
-    """The right that a request needs, also of every request to Lambda."""
+    """Return the right that a request needs, also of every request to Lambda."""
     iam_actions._BOTOCORE_SERVICE_MAP["lambda"] = ["lambda"]
 
     def action(service: str, method: str, path: str, headers: Any, body: bytes, query: Any) -> str | None:
@@ -270,7 +270,7 @@ def _mapped_function(path: str, body: bytes) -> str:
 
 
 def with_mappings(plain: Any) -> Any:
-    """The check of a right, with the function of a mapping as the condition key that AWS has for it."""
+    """Return the check of a right, with the function of a mapping as the condition key that AWS has for it."""
 
     def enforce(key: str, action: str, *rest: Any, service_context: Any = None, **more: Any) -> Any:
         known = {"lambda:FunctionArn": _mapped.get()} if "EventSourceMapping" in action and _mapped.get() else {}
@@ -280,7 +280,7 @@ def with_mappings(plain: Any) -> Any:
 
 
 def with_leading_keys(plain: Any) -> Any:
-    """The condition keys of a request to DynamoDB, with the partition key of the item that it is about."""
+    """Return the condition keys of a request to DynamoDB, with the partition key of the item that it is about."""
 
     def context(body: bytes) -> dict[str, Any]:
         asked = _json(body)
@@ -291,7 +291,7 @@ def with_leading_keys(plain: Any) -> Any:
 
 
 def with_log(plain: Any, log: Path) -> Any:
-    """The check of a right, written down with what came of it."""
+    """Return the check of a right, written down with what came of it."""
 
     def enforce(key: str, action: str, *rest: Any, resource_arn: str = "*", **more: Any) -> Any:
         refused = plain(key, action, *rest, resource_arn=resource_arn, **more)
@@ -304,7 +304,7 @@ def with_log(plain: Any, log: Path) -> Any:
 
 
 def with_known(plain: Any, keys: set[str]) -> Any:
-    """The source of access keys of users; each is added to `keys`."""
+    """Return the source of access keys of users; each is added to `keys`."""
 
     def make() -> str:
         found: str = plain()
@@ -315,7 +315,7 @@ def with_known(plain: Any, keys: set[str]) -> Any:
 
 
 def with_attributes(plain: Any) -> Any:
-    """The hand-over of a topic's message to a function."""
+    """Return the hand-over of a topic's message to a function."""
 
     def deliver(endpoint: str, envelope: str, *rest: Any) -> None:
         plain(endpoint, json.dumps({"MessageAttributes": {}, **json.loads(envelope)}), *rest)

@@ -90,12 +90,12 @@ def prepare_environments(environments: Mapping[str, Sequence[str]]) -> None:
 
 
 def stamp(name: str, files: Sequence[str]) -> Path:
-    """The file that says that an environment is up to date with those requirements."""
+    """Return the file that says that an environment is up to date with those requirements."""
     return ROOT / name / f"tocsin-{files[0]}"
 
 
 def wanted(files: Sequence[str]) -> str:
-    """What the stamp of an up-to-date environment says: Python, its home, and the requirements."""
+    """Return what the stamp of an up-to-date environment says: Python, its home, and the requirements."""
     digest = hashlib.sha256()
     for file in files:
         digest.update((ROOT / file).read_bytes() + b"\0")
@@ -103,7 +103,7 @@ def wanted(files: Sequence[str]) -> str:
 
 
 def read(path: Path) -> str:
-    """The text of a file, empty when there is none."""
+    """Return the text of a file, empty when there is none."""
     try:
         return path.read_text()
     except OSError:
@@ -131,7 +131,7 @@ def make(name: str, files: Sequence[str]) -> None:
 
 
 def version_of(folder: Path) -> tuple[int, ...]:
-    """The Python of an environment, as (3, 12)."""
+    """Return the Python of an environment, as (3, 12)."""
     for line in read(folder / "pyvenv.cfg").splitlines():
         if line.replace(" ", "").startswith("version="):
             return tuple(int(part) for part in line.split("=")[1].strip().split(".")[:2])
@@ -154,7 +154,7 @@ def add_command(name: str) -> None:
 
 
 def is_there(sign: str) -> bool:
-    """Whether a program (a name or a pattern of paths) is on this machine."""
+    """Return whether a program (a name or a pattern of paths) is on this machine."""
     if sign.startswith("/"):
         return any(Path("/").glob(sign.lstrip("/")))
     return shutil.which(sign) is not None
@@ -183,7 +183,7 @@ def run(command: Sequence[str]) -> subprocess.CompletedProcess[bytes]:
 
 
 def reason(output: bytes) -> str:
-    """The line of a tool's output that says why it failed."""
+    """Return the line of a tool's output that says why it failed."""
     lines = [line.strip() for line in output.decode(errors="replace").splitlines() if line.strip()]
     errors = [line for line in lines if line.lower().startswith(("error", "e:"))]
     return (errors or lines or ["it failed and said nothing"])[-1]

@@ -92,7 +92,7 @@ def main(environment: Mapping[str, str] = os.environ) -> int:
 
 
 def asked(environment: Mapping[str, str]) -> Asked:
-    """The ports and whether to play the sample; RunError for what is no port."""
+    """Return the ports and whether to play the sample; RunError for what is no port."""
     return Asked(
         port=_port("TOCSIN_PORT", environment, DEFAULT_PORT),
         inbox_port=_port("INBOX_PORT", environment, INBOX_PORT),
@@ -155,7 +155,7 @@ def check_machine(wanted: Asked) -> None:
 
 
 def wanted_parameters(settings: Mapping[str, str], there: Mapping[str, str], *, inbox: str) -> dict[str, str]:
-    """What the Parameter Store is to hold: `.env`, secrets of our own, and the inbox where no vendor is set."""
+    """Return what the Parameter Store is to hold: `.env`, secrets of our own, and the inbox where no vendor is set."""
     found = {name: there.get(name) or secrets.token_hex(32) for name in GENERATED}
     found["WEBHOOK_DEFAULT_SECRET"] = there.get("WEBHOOK_DEFAULT_SECRET") or _standard_secret()
     found["WEBHOOK_DEFAULT_URL"] = f"{inbox}/hook/default"
@@ -180,7 +180,7 @@ def wanted_parameters(settings: Mapping[str, str], there: Mapping[str, str], *, 
 
 
 def _standard_secret() -> str:
-    """A secret of Standard Webhooks: whsec_ and base64 of 24 to 64 bytes."""
+    """Return a secret of Standard Webhooks: whsec_ and base64 of 24 to 64 bytes."""
     return "whsec_" + base64.b64encode(secrets.token_bytes(32)).decode()
 
 
@@ -200,7 +200,7 @@ def _session(cloud: Cloud) -> Any:
 
 
 def _environment(cloud: Cloud) -> dict[str, str]:
-    """This process's environment with the embedded AWS as the only one that can be found."""
+    """Return this process's environment with the embedded AWS as the only one that can be found."""
     bare = {name: value for name, value in os.environ.items() if not name.startswith("AWS_")}
     return {**bare, **cloud.environment()}
 
@@ -222,7 +222,7 @@ def _inbox(port: int, cloud: Cloud, values: Mapping[str, str]) -> Inbox:
 
 @contextmanager
 def _known(deployed: Deployed, cloud: Cloud, inbox: Inbox) -> Iterator[None]:
-    """While it is up, the `tocsin` command finds it by this file; its token is in the embedded Parameter Store."""
+    """Write the file by which the `tocsin` command finds it while it is up; its token is in the embedded Parameter Store."""
     known = {"url": deployed.url, "aws": cloud.environment(), "inbox": inbox.url}
     write_private(RUNNING, json.dumps(known, indent=2) + "\n")
     try:
@@ -256,7 +256,7 @@ def _beat_url(url: str, values: Mapping[str, str], name: str) -> str:
 
 
 def inbox_safe(url: str) -> str:
-    """The address of the server alone."""
+    """Return the address of the server alone."""
     return "/".join(url.split("/")[:3])
 
 
@@ -342,7 +342,7 @@ class AlertSnapshot:
         self._seen: set[str] = set()
 
     def lines(self) -> list[str]:
-        """A line for each message that is new or changed since the last call."""
+        """Return a line for each message that is new or changed since the last call."""
         if self._inbox.memory.version == self._version:
             return []
         self._version = self._inbox.memory.version
@@ -355,7 +355,7 @@ class AlertSnapshot:
 
 
 def _arrived(everything: Mapping[str, Any]) -> list[tuple[str, str]]:
-    """Every state of every message, with a line for people."""
+    """Return every state of every message, with a line for people."""
     found = []
     for each in everything["slack"]:
         text = str(each.get("text") or "")

@@ -81,7 +81,7 @@ def webhooks(
 
 
 def dated(content: Any, at: datetime) -> Any:
-    """The same JSON with every time in it replaced, in the form it had."""
+    """Return the same JSON with every time in it replaced, in the form it had."""
     if isinstance(content, list):
         return [dated(each, at) for each in content]
     if not isinstance(content, dict):
@@ -123,5 +123,5 @@ def _headers(step: Step, body: bytes, secrets: Mapping[str, str], now: datetime)
 
 
 def _live(secret: str) -> str:
-    """One of several secrets that are live at once."""
+    """Return one of several secrets that are live at once."""
     return secret.split(",")[0].strip()

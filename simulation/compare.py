@@ -45,7 +45,7 @@ class ComparedIncident:
     spans: Spans = field(default_factory=Spans)
 
     def open_at(self, at: datetime) -> bool:
-        """Whether people knew of it then."""
+        """Return whether people knew of it then."""
         return self.at <= at and (self.until is None or at <= self.until)
 
 
@@ -84,7 +84,7 @@ def outcome(rules: Rules, lines: Sequence[tuple[int, dict[str, Any]]], name: str
 
 
 def _taken(clients: object, now: datetime) -> Send:
-    """Targets that take everything, without what vendors would get: only whether and when is asked for."""
+    """Return targets that take everything, without what vendors would get: only whether and when is asked for."""
     return lambda notification, delivery_log: Receipt()
 
 
@@ -118,7 +118,7 @@ class Pairs:
 
 
 def paired(before: Sequence[ComparedIncident], after: Sequence[ComparedIncident]) -> Pairs:
-    """Which incident of one run is which of the other: the nearest in time that is about the same, each once."""
+    """Return which incident of one run is which of the other: the nearest in time that is about the same, each once."""
     found: list[tuple[bool, timedelta, int, int]] = []
     index = _index(after)
     for number, one in enumerate(before):
@@ -143,7 +143,7 @@ def _index(incidents: Sequence[ComparedIncident]) -> dict[Any, list[int]]:
 
 
 def _keys(each: ComparedIncident) -> set[Any]:
-    """What two incidents about the same have in common: an alert, or its labels."""
+    """Return what two incidents about the same have in common: an alert, or its labels."""
     return {*each.alerts, *(found for _, found in each.alerts)}
 
 
@@ -155,7 +155,7 @@ def _near(one: ComparedIncident, other: ComparedIncident) -> bool:
 
 
 def compared(before: RunTotals, after: RunTotals, lines: Sequence[tuple[int, Mapping[str, Any]]]) -> dict[str, Any]:
-    """The difference, as JSON."""
+    """Return the difference, as JSON."""
     pairs = paired(before.incidents, after.incidents)
     first, last = lines[0][1]["at"], lines[-1][1]["at"]
     times = Times(text=True)
@@ -208,7 +208,7 @@ def _beside(
 
 
 def _inside(each: ComparedIncident, others: Iterable[ComparedIncident]) -> bool:
-    """Whether people knew of its alerts by another incident when it was told."""
+    """Return whether people knew of its alerts by another incident when it was told."""
     return any(other.open_at(each.at) and each.alerts <= other.ever for other in others)
 
 

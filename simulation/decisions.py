@@ -50,7 +50,7 @@ def explained(
     now: datetime,
     write: Write | None = None,
 ) -> list[Shown]:
-    """The decisions about every alert of the incidents that the matchers choose, and about measured series without one."""
+    """Return the decisions about every alert of the incidents that the matchers choose, and about measured series without one."""
     told = _Told(rules, store, store.context(), now, write or clock)
     found, known = [], set()
     for incident in incidents:
@@ -62,14 +62,14 @@ def explained(
 
 
 def clock(at: datetime) -> str:
-    """A time for people: `2026-03-02 12:00:00 UTC`."""
+    """Return a time for people: `2026-03-02 12:00:00 UTC`."""
     return f"{at.astimezone(UTC):%Y-%m-%d %H:%M:%S} UTC"
 
 
 def _quiet_series(
     rules: Rules, store: Store, matchers: Sequence[Matcher], known: set[str]
 ) -> Iterator[tuple[Rule, Mapping[str, str]]]:
-    """The measured series that a rule looks at and that have no alert."""
+    """Yield the measured series that a rule looks at and that have no alert."""
     for rule in rules.rules:
         if rule.condition is None or not rule.condition.metrics:
             continue
@@ -84,7 +84,7 @@ def _quiet_series(
 
 
 def event_decisions(event: Event, rules: Rules) -> list[str]:
-    """What each rule makes of an event, and who hears where no rule matches."""
+    """Return what each rule makes of an event, and who hears where no rule matches."""
     if event.action is not None:
         return [f"{event.action.by} did this ({event.action.kind.value}): it changes incidents that exist, opens none"]
     named = rules.services.named(event)
@@ -106,7 +106,7 @@ def service_step(name: str | None, said: str | None) -> str:
 
 
 def _missed_by_event(rule: Rule, event: Event, labels: Mapping[str, str]) -> str:
-    """Why the rule does not hear of the event; empty when it does."""
+    """Return why the rule does not hear of the event; empty when it does."""
     if rule.condition is not None and not rule.condition.counts_events:
         return f"it looks at {', '.join(sorted(rule.condition.metrics))}, which is measured; this is an event"
     if event.source == ROUTER and not any(matcher.label == "source" for matcher in rule.matchers):
@@ -117,7 +117,7 @@ def _missed_by_event(rule: Rule, event: Event, labels: Mapping[str, str]) -> str
 
 
 def missed(matchers: Iterable[Matcher], labels: Mapping[str, str]) -> str:
-    """The clauses that do not hold, each with what is there instead; empty when all hold."""
+    """Return the clauses that do not hold, each with what is there instead; empty when all hold."""
     found = []
     for matcher in matchers:
         if not matcher.matches(labels):
@@ -139,7 +139,7 @@ def _clauses(matchers: Iterable[Matcher]) -> str:
 
 
 def route_steps(rules: Rules, rule: Rule | None, labels: Mapping[str, str]) -> tuple[list[str], tuple[Route, ...]]:
-    """The walk through the routes for these labels, and the routes that it ends at."""
+    """Return the walk through the routes for these labels, and the routes that it ends at."""
     if rule is not None and rule.route is not None:
         return ["route: the rule names its own targets"], (rule.route,)
     steps: list[str] = []
@@ -179,7 +179,7 @@ class _Told:
     write: Write
 
     def alert(self, alert: Alert, incident: Incident) -> Shown:
-        """One alert that is remembered."""
+        """Return one alert that is remembered."""
         rule = self.rules.by_name.get(alert.rule)
         route = route_of_alert(incident, alert, self.rules)
         decisions = [
@@ -201,7 +201,7 @@ class _Told:
         }
 
     def series(self, rule: Rule, labels: Mapping[str, str]) -> Shown:
-        """One measured series for which the rule has no alert."""
+        """Return one measured series for which the rule has no alert."""
         named = self.rules.services.labelled(labels)
         seen = routed_labels(rule, named)
         why = missed(rule.matchers, seen)
@@ -223,12 +223,12 @@ class _Told:
     # -- rules and conditions ----------------------------------------------------------------------------------------
 
     def service_steps(self, alert: Alert) -> list[str]:
-        """What the sender calls the service, where an alias gave it its name."""
+        """Return what the sender calls the service, where an alias gave it its name."""
         said = alert.labels.get(SERVICE_RAW) if self.rules.services.declared else None
         return [service_step(alert.labels.get(SERVICE), said)] if said else []
 
     def rule_steps(self, alert: Alert) -> list[str]:
-        """Every rule of the file: the alert's own, and why the others are not about it."""
+        """Return every rule of the file: the alert's own, and why the others are not about it."""
         steps = []
         own = self.rules.by_name.get(alert.rule)
         for rule in self.rules.rules:
@@ -248,7 +248,7 @@ class _Told:
         return steps
 
     def condition_steps(self, alert: Alert, rule: Rule | None) -> list[str]:
-        """What the rule's condition says now, and its `clear` while the alert fires."""
+        """Return what the rule's condition says now, and its `clear` while the alert fires."""
         if rule is None or rule.condition is None:
             return []
         series: Series = EventSeries(tuple(from_seconds(at) for at, _ in alert.received.recent))
@@ -264,7 +264,7 @@ class _Told:
         return steps
 
     def at_last_event(self, alert: Alert, condition: Condition, series: Series) -> list[str]:
-        """What a condition said when its count was last complete, if that is not now."""
+        """Return what a condition said when its count was last complete, if that is not now."""
         at = alert.received.last_event_at
         if at is None or at >= self.now:
             return []
@@ -274,7 +274,7 @@ class _Told:
         return [f"at its last event, {self.write(at)}: {sides}"]
 
     def answers(self, what: str, condition: Condition | None, series: Series) -> list[str]:
-        """A condition and each of its comparisons, with what stands on both sides."""
+        """Return a condition and each of its comparisons, with what stands on both sides."""
         if condition is None:
             return []
         found = readings(condition, series, self.now)
@@ -285,7 +285,7 @@ class _Told:
         return steps + [f"{each.text}: {_ANSWERS[each.truth]} now{_sides(each)}" for each in found]
 
     def state_steps(self, alert: Alert, rule: Rule | None, incident: Incident) -> list[str]:
-        """What the alert is in, since when, and what holds it there."""
+        """Return what the alert is in, since when, and what holds it there."""
         terms = terms_of(rule, incident.options)
         events = f", {_counted(alert.received.events, 'event')}" if alert.received.events else ""
         match alert.state:
@@ -308,7 +308,7 @@ class _Told:
         return [f"it does not fire{events}"]
 
     def held(self, alert: Alert, keep: timedelta, calm: timedelta) -> list[str]:
-        """Why an alert fires although its condition has ended."""
+        """Return why an alert fires although its condition has ended."""
         if alert.timers.cleared_at is None:
             return ["flapping: told once, held open until it calms"] if alert.changes.flapping else []
         if alert.changes.flapping:
@@ -322,7 +322,7 @@ class _Told:
     # -- routes and targets ------------------------------------------------------------------------------------------
 
     def route_steps(self, alert: Alert, rule: Rule | None, incident: Incident, route: Route) -> list[str]:
-        """How the route was chosen, and what it tells together."""
+        """Return how the route was chosen, and what it tells together."""
         steps, chosen = route_steps(self.rules, rule, alert.match_labels())
         if route.id not in {each.id for each in chosen}:
             steps = [f"{route.id} holds the incident, as it did when it began"]
@@ -331,7 +331,7 @@ class _Told:
         return [*steps, f"told by {route.id}, {grouped} by {group}: {route.target_names}"]
 
     def told_steps(self, alert: Alert, incident: Incident, route: Route) -> list[str]:
-        """Target by target: what it was told and when, or why it was not."""
+        """Return target by target: what it was told and when, or why it was not."""
         why = self.mutes(alert, incident, route) if alert.state is AlertState.FIRING else []
         steps = [*(f"muted: {each}" for each in why), *self.explained_steps(alert, incident)]
         targets = {target.key: target for target in route.targets}
@@ -358,7 +358,7 @@ class _Told:
         ]
 
     def was_told(self, alert: Alert, incident: Incident, announced: NotifiedState, *, muted: bool) -> list[str]:
-        """What one target was told, and whether it knows of this alert."""
+        """Return what one target was told, and whether it knows of this alert."""
         key = announced.target.key
         results = self.store.delivery_log(delivery_log_key(incident.id, key)).results
         key = announced.target.shown
@@ -383,7 +383,7 @@ class _Told:
         return f"its resolve is sent {f'at {self.write(at)}' if at else 'at the next look'} unless it fires again"
 
     def result(self, result: Result) -> str:
-        """One message and what came of it."""
+        """Return one message and what came of it."""
         tries = f" after {_counted(result.attempts, 'try', 'tries')}" if result.attempts > 1 else ""
         if result.delivered:
             return f"told {result.reason} at {self.write(result.at)}{tries}"
@@ -395,18 +395,18 @@ class _Told:
         return [*self.muted(muting), *self.quiet(route, muting_windows(route, self.rules.windows, self.now))]
 
     def muted(self, muting: Muting) -> list[str]:
-        """What mutes an alert, who did it, and until when."""
+        """Return what mutes an alert, who did it, and until when."""
         found = [f"silence {self.hold(each)}" for each in muting.silences]
         found += [f"maintenance {self.hold(each)}" for each in muting.maintenance]
         return found + [self.cause(each) for each in muting.causes]
 
     def hold(self, silence: Silence) -> str:
-        """A silence for people."""
+        """Return a silence for people."""
         comment = f" ({silence.comment})" if silence.comment else ""
         return f"{silence.id} of {silence.by} until {self.write(silence.ends_at)}{comment}"
 
     def cause(self, cause: Cause) -> str:
-        """A firing alert that inhibits."""
+        """Return a firing alert that inhibits."""
         labels = ", ".join(
             f"{name}={text}" for name, text in cause.labels.items() if name in ("service", "environment")
         )
@@ -414,7 +414,7 @@ class _Told:
         return f"inhibited by {name}{f' ({labels})' if labels else ''}, firing since {self.write(cause.since)}"
 
     def quiet(self, route: Route, windows: Sequence[str]) -> list[str]:
-        """The windows that keep the route quiet."""
+        """Return the windows that keep the route quiet."""
         if not windows:
             return []
         again = speaks_again(route, self.rules.windows, self.now)
@@ -422,7 +422,7 @@ class _Told:
         return [f"window {name} {until}" for name in windows]
 
     def because(self, alert: Alert, incident: Incident, target: Target, why: Sequence[str]) -> str:
-        """Why a target was told nothing."""
+        """Return why a target was told nothing."""
         if why:
             return "; ".join(why)
         if alert.state is AlertState.PENDING:
@@ -470,7 +470,7 @@ def _counted(number: int, word: str, words: str = "") -> str:
 
 
 def _not_about(rule: Rule, alert: Alert, own: Rule | None) -> str:
-    """Why a rule is not about an alert that another made; empty when it is, with an alert of its own."""
+    """Return why a rule is not about an alert that another made; empty when it is, with an alert of its own."""
     metrics = _metrics(rule)
     if alert.origin is Origin.SERIES:
         if not metrics:
@@ -491,7 +491,7 @@ def _metrics(rule: Rule | None) -> frozenset[str]:
 
 
 def counted_incidents(matchers: Sequence[Matcher], rules: Rules, store: Store) -> Iterator[Incident]:
-    """Incidents of counting rules that may have nothing to wake them: found by the labels that the matchers pin."""
+    """Yield incidents of counting rules that may have nothing to wake them: found by the labels that the matchers pin."""
     pinned = {matcher.label: matcher.value for matcher in matchers if matcher.operator == "="}
     for rule in rules.rules:
         if (

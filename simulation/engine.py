@@ -68,7 +68,7 @@ def folder_of(timeline: str) -> Path:
 
 
 def read_rules(path: str | Path, variables: Values | None = os.environ.get) -> Rules:
-    """The rules of a file, as production would run them: broken templates are tolerated. With None its variables stay."""
+    """Return the rules of a file, as production would run them: broken templates are tolerated. With None its variables stay."""
     from chalicelib.rules.file import load
 
     try:
@@ -137,7 +137,7 @@ class Replay:
         self.times = Times(any(isinstance(line.get("at"), str) for _, line in lines))
 
     def run(self) -> Iterator[Line]:
-        """Every output line, in order."""
+        """Yield every output line, in order."""
         first = self._at(*self._lines[0]) if self._lines else from_seconds(0)
         self.simulator = Simulator(self._rules, first)
         if self._sender is not None:
@@ -205,7 +205,7 @@ class Replay:
     # -- input lines -------------------------------------------------------------------------------------------------
 
     def webhook(self, at: datetime, given: Any, line: Mapping[str, Any]) -> Iterator[Line]:
-        """A body as received. One that its source cannot read is parked and told, as in production."""
+        """Yield a body as received. One that its source cannot read is parked and told, as in production."""
         fields = self._fields("webhook", given)
         source, body = fields.text("source"), fields.present("body")
         data = body.encode("utf-8", "surrogatepass") if isinstance(body, str) else json.dumps(body).encode()
@@ -222,7 +222,7 @@ class Replay:
         yield from ()
 
     def event(self, at: datetime, given: Any, line: Mapping[str, Any]) -> Iterator[Line]:
-        """An event already normalised."""
+        """Yield an event already normalised."""
         event = event_of(self._fields("event", given), at, self._number)
         copies = self._copies(line if "copies" in line else given)
         self.simulator.events += 1
@@ -236,12 +236,12 @@ class Replay:
         return Fields("event", dict(line), self.times).whole("copies", 1, least=1)
 
     def sample(self, at: datetime, given: Any, line: Mapping[str, Any]) -> Iterator[Line]:
-        """A measured value."""
+        """Yield a measured value."""
         self._waiting += samples_messages([sample_of(self._fields("sample", given), at)])
         yield from ()
 
     def probe(self, at: datetime, given: Any, line: Mapping[str, Any]) -> Iterator[Line]:
-        """A probe's result; how many came in a row is what the lines before it say."""
+        """Yield a probe's result; how many came in a row is what the lines before it say."""
         fields = self._fields("probe", given)
         name, labels, ok = fields.text("name"), fields.texts("labels"), fields.truth("ok")
         latency = None if fields.get("latency_ms") is None else fields.number("latency_ms", least=0)
@@ -252,21 +252,21 @@ class Replay:
         yield from ()
 
     def beat(self, at: datetime, given: Any, line: Mapping[str, Any]) -> Iterator[Line]:
-        """A heartbeat."""
+        """Yield a heartbeat."""
         self._waiting += events_messages([beat_of(self._fields("beat", given), at)])
         yield from ()
 
     def act(self, at: datetime, given: Any, line: Mapping[str, Any]) -> Iterator[Line]:
-        """What a person does."""
+        """Yield what a person does."""
         name = next(each for each in ACTS if each in line)
         yield from self._done(at, action_message(action_of(ACTS[name], self._fields(name, given), at)))
 
     def silence(self, at: datetime, given: Any, line: Mapping[str, Any]) -> Iterator[Line]:
-        """A person mutes, by matchers until a time."""
+        """Make a silence of a person, by matchers until a time."""
         yield from self._done(at, silence_message(self._held("silence", at, given), False))
 
     def maintenance(self, at: datetime, given: Any, line: Mapping[str, Any]) -> Iterator[Line]:
-        """New alerts are held back; what was told goes on."""
+        """Begin a maintenance: new alerts are held back, and notified ones go on."""
         yield from self._done(at, silence_message(self._held("maintenance", at, given), True))
 
     def _held(self, kind: str, at: datetime, given: Any) -> Silence:
@@ -274,19 +274,19 @@ class Replay:
         return silence_of(self._fields(kind, given), at, f"{kind}-{self._silences}")
 
     def unsilence(self, at: datetime, given: Any, line: Mapping[str, Any]) -> Iterator[Line]:
-        """A silence or maintenance ends early."""
+        """End a silence or maintenance early."""
         said = given if isinstance(given, dict) else {"id": given}
         fields = Fields("unsilence", said, self.times)
         yield from self._done(at, unsilence_message(fields.text("id"), fields.text("by", SOMEBODY), at))
 
     def _done(self, at: datetime, message: str) -> Iterator[Line]:
-        """A person's act, which changes things at once."""
+        """Apply a person's act, which changes things at once."""
         self.simulator.now = max(self.simulator.now, at)
         self.simulator.post([message])
         yield from self._post(at)
 
     def target(self, at: datetime, given: Any, line: Mapping[str, Any]) -> Iterator[Line]:
-        """What a target answers next, or its limit."""
+        """Yield what a target answers next, or its limit."""
         key = target_key(given)
         if "answers" not in line and "limit" not in line:
             raise TimelineError("`target` says nothing; expected are `answers` or `limit` beside it")
@@ -298,20 +298,20 @@ class Replay:
         yield from ()
 
     def redeploy(self, at: datetime, given: Any, line: Mapping[str, Any]) -> Iterator[Line]:
-        """The rules change, and all memory is lost."""
+        """Change the rules and lose all memory."""
         name = self._fields("redeploy", given).text("rules", "")
         self.simulator.now = max(self.simulator.now, at)
         self.simulator.redeploy(read_rules(self._folder / name, self._variables) if name else self.simulator.rules)
         yield from self._post(at)
 
     def down(self, at: datetime, given: Any, line: Mapping[str, Any]) -> Iterator[Line]:
-        """The router does not run until a time; what arrives waits in the queue."""
+        """Stop the router until a time. What arrives waits in the queue."""
         until = self._fields("down", given).at("until")
         self.simulator.down_until = max(until, self.simulator.down_until or until)
         yield from ()
 
     def show(self, at: datetime, given: Any, line: Mapping[str, Any]) -> Iterator[Line]:
-        """What a person asking would see."""
+        """Yield what a person asking would see."""
         self.simulator.count()
         if given == "alerts":
             yield {"at": self.times.write(at), "type": "alerts", "alerts": self._alerts(at)}
@@ -321,7 +321,7 @@ class Replay:
             raise TimelineError("`show` is unknown; expected is incidents or alerts")
 
     def explain(self, at: datetime, given: Any, line: Mapping[str, Any]) -> Iterator[Line]:
-        """Every decision about the alerts that match, in order."""
+        """Yield every decision about the alerts that match, in order."""
         matchers = parse_matchers(self._fields("explain", given).matchers())
         simulator = self.simulator
         simulator.count()
@@ -337,7 +337,7 @@ class Replay:
         yield {"at": self.times.write(at), "type": "explain", "alerts": found}
 
     def end(self, at: datetime, given: Any, line: Mapping[str, Any]) -> Iterator[Line]:
-        """Timers run on until then."""
+        """Run timers on until then."""
         yield from ()
 
     # -- output lines ------------------------------------------------------------------------------------------------
@@ -526,7 +526,7 @@ PERSONAL = (*ACTS, "silence", "unsilence", "maintenance")
 
 
 def _check_source(name: str) -> None:
-    """TimelineError unless a sender of that name is understood."""
+    """Raise TimelineError unless a sender of that name is understood."""
     try:
         plugins.load_source(name)
     except TocsinError as error:

@@ -194,7 +194,7 @@ class FaultyRouter:
         self.calls.call("lambda.delete", lambda: queue.drop([message.receipt]))
 
     def _tick(self) -> None:
-        """What EventBridge does: once a minute, now and then twice; or none for a while, and then all of them at once."""
+        """Do what EventBridge does: tick once a minute, now and then twice, or not for a while and then all at once."""
         self.clock.at(self.clock.now + self._until_next_tick(), self._tick)
         if self.clock.now < self.down_until:
             return

@@ -71,7 +71,7 @@ class Broken:
 
 
 def timers(router: FaultyRouter) -> Iterator[Broken]:
-    """A timer that was due before two ticks that ended without an error is consumed."""
+    """Yield a timer that was due before two ticks that ended without an error is consumed."""
     if len(router.clean_ticks) < 2:
         return
     second = router.clean_ticks[-2]
@@ -89,7 +89,7 @@ def _is_newest(router: FaultyRouter, incident: Incident) -> bool:
 
 
 def silence_of_deliveries(router: FaultyRouter) -> Iterator[Broken]:
-    """A notification that waits for longer than DELIVERY_MAX_AGE was announced to the fallback.
+    """Yield a notification that waits for longer than DELIVERY_MAX_AGE was announced to the fallback.
 
     Only a worker that tries it can announce it. So the time is left out for which its messages were hidden unseen.
     """
@@ -149,7 +149,7 @@ def _is_about_router(notification: Notification) -> bool:
 
 
 def faults_are_known(router: FaultyRouter, faults: Iterable[SentFault], *, resolved_by_hand: bool) -> Iterator[Broken]:
-    """Every event that says that a fault fires is in an incident, and the fault fires here while it does for its sender.
+    """Yield events of a firing fault that is in no incident, or does not fire here while it does for its sender.
 
     A person may have resolved it since; then it need not fire. An alert that flaps is held until it is quiet for long.
     """
@@ -182,7 +182,9 @@ def _cause_ended_lately(router: FaultyRouter) -> bool:
 
 
 def everything_is_told(router: FaultyRouter) -> Iterator[Broken]:
-    """What was decided for a target was sent, given up or left out; and what fires was decided, unless it is muted or acknowledged."""
+    """Yield what was decided for a target was sent, given up or left out; and what fires was decided, unless it is
+    muted or acknowledged.
+    """
     context, now = router.memory.context(), router.clock.now
     held = context.all_silences
     muted = bool(context.causes) or any(now < each.ends_at + LONGEST_INTERVAL for each in held)
@@ -201,7 +203,7 @@ def everything_is_told(router: FaultyRouter) -> Iterator[Broken]:
 
 
 def pagers_agree(router: FaultyRouter) -> Iterator[Broken]:
-    """A pager rings for nothing that somebody has, and is not silent for what nobody has."""
+    """Yield a pager rings for nothing that somebody has, and is not silent for what nobody has."""
     context = router.memory.context()
     if context.silences or context.maintenance or context.causes:
         return
@@ -235,7 +237,7 @@ def _may_call(router: FaultyRouter, incident: Incident, key: str) -> bool:
 
 
 def critical_is_noticed(router: FaultyRouter) -> Iterator[Broken]:
-    """What is critical and joined what somebody has, and that nobody acknowledged, made a sound at each of its targets."""
+    """Yield critical alerts that joined an acknowledged incident and made no sound at one of its targets."""
     rules, context, now = router.rules["tick"], router.memory.context(), router.clock.now
     if rules.correlate is None or context.all_silences or context.causes:
         return
@@ -276,7 +278,7 @@ def _names(rules: Rules, incident: Incident, key: str, alert: str) -> bool:
 
 
 def storms_agree(router: FaultyRouter) -> Iterator[Broken]:
-    """What an incident has for the target of its storm is in that, and a storm has nothing else."""
+    """Yield what an incident has for the target of its storm is in that, and a storm has nothing else."""
     now, delay = router.clock.now, LONGEST_INTERVAL + ON_ITS_WAY
     for incident in router.memory.incidents():
         if incident.is_storm or now < router.saved_at.get(incident.key, now) + delay:
@@ -304,7 +306,7 @@ def _fires(alerts: Iterable[Alert]) -> set[str]:
 
 
 def ends_wait(router: FaultyRouter, *, resolved_by_hand: bool) -> Iterator[Broken]:
-    """No target is notified of the end of a correlated incident before its last alert ended, nor before the hold."""
+    """Yield targets notified of the end of a correlated incident before its last alert ended, or before the hold."""
     for each in router.decided.values():
         if each.reason is not Reason.RESOLVED or not _is_correlated(router, each.incident.id):
             continue
@@ -331,7 +333,7 @@ def _newest_wave(router: FaultyRouter, incident: str, target: str, announced: No
 
 
 def nothing_left(router: FaultyRouter) -> Iterator[Broken]:
-    """No incident is open, no queue has a message, and SQS dead-lettered nothing on its own."""
+    """Yield open incidents, messages in queues, and what SQS dead-lettered on its own."""
     for incident in router.memory.incidents():
         named = ", ".join(f"{each.name} {each.state.value}" for each in incident.alerts.values())
         yield Broken(f"{incident.key} is still open: {named}", incident.id)
@@ -347,7 +349,7 @@ def nothing_left(router: FaultyRouter) -> Iterator[Broken]:
 
 
 def acts_are_answered(router: FaultyRouter) -> Iterator[Broken]:
-    """Every act that a door accepted has a line in the timeline of its incident, or the person was answered again."""
+    """Yield acts that a door accepted without a line in the timeline of their incident or another answer to the person."""
     contents = [read_message(body) for body, _ in router.queues["webhooks"].dead_lettered]
     dead_lettered = {each.id for each in contents if isinstance(each, Action)}
     for act in router.accepted_acts.values():
@@ -365,7 +367,7 @@ def acts_are_answered(router: FaultyRouter) -> Iterator[Broken]:
 
 
 def parked_is_announced(router: FaultyRouter) -> Iterator[Broken]:
-    """Every dead letter was announced: a notification by delivery.failed, anything else by an alert of its kind."""
+    """Yield dead letters that nothing announced: delivery.failed announces a notification, an alert of its kind anything else."""
     kinds = {kind for _, kind, _, _ in router.router_events}
     places = {(kind, where) for _, kind, where, _ in router.router_events}
     for name, queue in router.queues.items():
@@ -381,7 +383,7 @@ def parked_is_announced(router: FaultyRouter) -> Iterator[Broken]:
 
 
 def deliveries(router: FaultyRouter, *, redeployed: bool) -> Iterator[Broken]:
-    """Each target received of each incident one opening first, each announcement once, and its end last."""
+    """Yield targets that did not receive of each incident one opening first, each announcement once, and its end last."""
     received: dict[tuple[str, str], list[tuple[Request, Notification]]] = defaultdict(list)
     for request in router.vendors.requests:
         notification = _told(router, request)
@@ -427,7 +429,7 @@ def _can(router: FaultyRouter, target: str) -> Capabilities:
 def _pages(
     router: FaultyRouter, incident: str, target: str, requests: list[Request], *, redeployed: bool
 ) -> Iterator[Broken]:
-    """PagerDuty drops a trigger of an open key and a resolve of a closed one. A trigger after a resolve pages anew.
+    """Yield pages that PagerDuty loses: it drops a trigger of an open key and a resolve of a closed one.
 
     Each wave has a key of its own. The end resolves all of them, also one that was superseded before it was sent.
     """

@@ -61,7 +61,7 @@ Draw = Callable[[Random, int], Iterator[Signal]]
 
 
 def plain(chance: Random, size: int) -> Iterator[Signal]:
-    """Faults of one service, hours apart, each seen by three senders within some minutes."""
+    """Yield faults of one service, hours apart, each seen by three senders within some minutes."""
     for number in range(size):
         at, fault = 150.0 * number + chance.uniform(0, 60), f"f{number}"
         length = chance.uniform(15, 45)
@@ -70,7 +70,7 @@ def plain(chance: Random, size: int) -> Iterator[Signal]:
 
 
 def overlap(chance: Random, size: int) -> Iterator[Signal]:
-    """Pairs of faults of one service that have nothing to do with each other, the second while the first one goes on."""
+    """Yield pairs of faults of one service that have nothing to do with each other, the second while the first one goes on."""
     for number in range(size):
         at, apart = 400.0 * number, chance.choice((chance.uniform(7, 15), chance.uniform(15, 90)))
         yield Signal(f"a{number}", "api", "page", at, at + apart + chance.uniform(20, 60))
@@ -78,7 +78,7 @@ def overlap(chance: Random, size: int) -> Iterator[Signal]:
 
 
 def dependency(chance: Random, size: int) -> Iterator[Signal]:
-    """Outages of a database that six services need; two of them fall back once, and one has a fault of its own."""
+    """Yield outages of a database that six services need; two of them fall back once, and one has a fault of its own."""
     for number in range(size):
         at, fault, length = 500.0 * number, f"f{number}", chance.uniform(25, 60)
         yield Signal(fault, "database", "page", at, at + length)
@@ -92,7 +92,7 @@ def dependency(chance: Random, size: int) -> Iterator[Signal]:
 
 
 def flaps(chance: Random, size: int) -> Iterator[Signal]:
-    """A pool that flaps for an hour, and a bad deploy within it."""
+    """Yield a pool that flaps for an hour, and a bad deploy within it."""
     for number in range(size):
         at = 400.0 * number
         for flap in range(8):
@@ -103,7 +103,7 @@ def flaps(chance: Random, size: int) -> Iterator[Signal]:
 
 
 def slow_burn(chance: Random, size: int) -> Iterator[Signal]:
-    """Faults that take fifty minutes from slow to down, each symptom 5 to 14 minutes after the one before."""
+    """Yield faults that take fifty minutes from slow to down, each symptom 5 to 14 minutes after the one before."""
     for number in range(size):
         at, fault, ends = 300.0 * number, f"f{number}", 300.0 * number + 90
         for kind in ("slow", "issue", "rate", "warn", "page"):
@@ -112,14 +112,14 @@ def slow_burn(chance: Random, size: int) -> Iterator[Signal]:
 
 
 def region(chance: Random, size: int) -> Iterator[Signal]:
-    """A region that fails: all services within ten minutes, and a name server of another provider after a quarter of an hour."""
+    """Yield a region that fails: all services within ten minutes, and a name server of another provider after a quarter of an hour."""
     for number in range(25 * size):
         yield Signal("region", f"service-{number}", "page", chance.uniform(0, 10), 50 + chance.uniform(0, 10))
     yield Signal("dns", "dns", "page", 15, 70)
 
 
 def night(chance: Random, size: int) -> Iterator[Signal]:
-    """A night of warnings: each service has one fault of an hour with a few warnings, one after the other."""
+    """Yield a night of warnings: each service has one fault of an hour with a few warnings, one after the other."""
     for number, service in enumerate(("api", "web", "mail", "search", "cart")[: size + 2]):
         at = chance.uniform(0, 240)
         for kind, name in (("slow", ""), ("issue", ""), ("warn", "disk"), ("warn", "queue")):
@@ -160,7 +160,7 @@ def _messages(number: int, signal: Signal) -> Iterator[tuple[datetime, list[str]
 
 
 def _measured(signal: Signal, begins: datetime, ends: datetime) -> Iterator[tuple[datetime, list[str]]]:
-    """A sample a minute, until the metric has been good for long enough to end its alert."""
+    """Yield a sample a minute, until the metric has been good for long enough to end its alert."""
     metric, bad, good = MEASURED[signal.kind]
     labels = {"service": signal.service, "fault": signal.fault}
     at = begins

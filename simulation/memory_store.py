@@ -41,7 +41,7 @@ class _Line:
         self.buckets: list[Bucket] = []
 
     def add(self, sample: Sample) -> bool:
-        """False when a sample of that time is there already."""
+        """Return False when a sample of that time is there already."""
         at = sample.at
         if not self.times or at > self.times[-1]:
             self.times.append(at)
@@ -80,7 +80,7 @@ class MemoryStore:
         self._wakes: list[tuple[datetime, str]] = []
 
     def load(self, key: str) -> Incident | None:
-        """The newest incident of a group key, ended or not."""
+        """Return the newest incident of a group key, ended or not."""
         return self._incidents.get(key)
 
     def save(self, incident: Incident, *, archive: Incident | None = None) -> None:
@@ -165,7 +165,7 @@ class MemoryStore:
             self._pages.setdefault(id, {})[number] = tuple(entries)
 
     def timeline(self, id: str) -> Sequence[Entry]:
-        """The lines of an incident's pages, oldest page first."""
+        """Return the lines of an incident's pages, oldest page first."""
         return [entry for _, page in sorted(self._pages.get(id, {}).items()) for entry in page]
 
     def waking(self, now: datetime, limit: int) -> Sequence[tuple[datetime, str]]:
@@ -184,14 +184,14 @@ class MemoryStore:
             return [(wake_at, key) for key, wake_at in found.items()]
 
     def next_wake(self) -> datetime | None:
-        """When the next timer is due: for a virtual clock, which jumps there."""
+        """Return when the next timer is due: for a virtual clock, which jumps there."""
         with self._lock:
             while self._wakes and self._incidents[self._wakes[0][1]].wake_at != self._wakes[0][0]:
                 del self._wakes[0]
             return self._wakes[0][0] if self._wakes else None
 
     def incidents(self, *, ended_since: datetime | None = None, quiet: bool = False) -> Iterable[Incident]:
-        """The open incidents, those that ended after `ended_since`, and with `quiet` those that wait to begin."""
+        """Return the open incidents, those that ended after `ended_since`, and with `quiet` those that wait to begin."""
         with self._lock:
             everyone = {each.id or each.key: each for each in (*self._ended.values(), *self._incidents.values())}
         return [each for each in everyone.values() if is_listed(each, ended_since, quiet=quiet)]
@@ -225,12 +225,12 @@ class MemoryStore:
             return [summary_of(each, archived=True) for each in self._ended.values()]
 
     def remembered(self) -> list[Incident]:
-        """Every incident, those that ended and those that never began included: for an explanation."""
+        """Return every incident, those that ended and those that never began included: for an explanation."""
         with self._lock:
             return [*self._ended.values(), *self._incidents.values()]
 
     def context(self) -> Context:
-        """What every decision looks at."""
+        """Return what every decision looks at."""
         return self._context
 
     def save_context(self, context: Context) -> None:
@@ -252,7 +252,7 @@ class MemoryStore:
             self._tokens = tokens
 
     def delivery_log(self, key: str) -> DeliveryLog:
-        """The delivery log of that key; a fresh one when nothing is stored."""
+        """Return the delivery log of that key; a fresh one when nothing is stored."""
         return self._delivery_logs.get(key) or DeliveryLog(key)
 
     def delivery_logs(self, keys: Collection[str]) -> Mapping[str, DeliveryLog]:
@@ -267,7 +267,7 @@ class MemoryStore:
             self._delivery_logs[delivery_log.key] = delivery_log
 
     def target_state(self, key: str) -> TargetState:
-        """The state of a target, by its key; a fresh one when nothing is stored."""
+        """Return the state of a target, by its key; a fresh one when nothing is stored."""
         return self._target_states.get(key) or TargetState(key)
 
     def target_states(self, keys: Collection[str]) -> Mapping[str, TargetState]:
@@ -294,7 +294,7 @@ class MemoryStore:
             self.writes += len(touched)
 
     def label_sets(self, metric: str) -> Sequence[Mapping[str, str]]:
-        """The label sets under which the metric was measured within a day of its newest sample."""
+        """Return the label sets under which the metric was measured within a day of its newest sample."""
         lines = self._series.get(metric, {})
         newest = max((line.times[-1] for line in lines.values()), default=None)
         if newest is None:
@@ -302,7 +302,7 @@ class MemoryStore:
         return [line.labels for line in lines.values() if line.times[-1] > newest - MEASURED_WITHIN]
 
     def buckets(self, metric: str, labels: Mapping[str, str], since: datetime, until: datetime) -> Sequence[Bucket]:
-        """The series' samples with since < at <= until, oldest first, each a bucket of one."""
+        """Return the series' samples with since < at <= until, oldest first, each a bucket of one."""
         line = self._series.get(metric, {}).get(tuple(sorted(labels.items())))
         if line is None:
             return ()
@@ -348,7 +348,7 @@ class MemoryStore:
             self._history.setdefault(day, {})[name] = data
 
     def history(self, day: str, after: str) -> tuple[str, bytes] | None:
-        """The first item of a day whose name comes after."""
+        """Return the first item of a day whose name comes after."""
         names = [name for name in sorted(self._history.get(day, {})) if name > after]
         return (names[0], self._history[day][names[0]]) if names else None
 
@@ -358,7 +358,7 @@ class MemoryStore:
         self._bodies[name] = data
 
     def get_body(self, name: str) -> bytes | None:
-        """The body of a webhook that was too large for a message; ProcessedError when it was dropped."""
+        """Return the body of a webhook that was too large for a message; ProcessedError when it was dropped."""
         if name not in self._bodies:
             return None
         data = self._bodies[name]

@@ -47,7 +47,7 @@ class PromtoolError(TocsinError):
 
 
 def series_of(text: Any) -> tuple[str, dict[str, str]]:
-    """The metric and labels of `name{label="value"}`; a label without a value is none."""
+    """Return the metric and labels of `name{label="value"}`; a label without a value is none."""
     wrong = PromtoolError(f'series {str(text)[:60]!r} is not understood; allowed is name{{label="value"}}')
     match = _NAME.match(text) if isinstance(text, str) else None
     if match is None:
@@ -73,7 +73,7 @@ def series_of(text: Any) -> tuple[str, dict[str, str]]:
 
 
 def values_of(text: Any) -> list[float | None]:
-    """The samples of the expanding notation, one an interval; NaN for one without a value, None where none came."""
+    """Return the samples of the expanding notation, one an interval; NaN for one without a value, None where none came."""
     found: list[float | None] = []
     for word in str(text).split():
         if "{{" in word:
@@ -112,7 +112,7 @@ def _bounded(count: str) -> int:
 
 
 def seconds_of(value: Any, what: str) -> float:
-    """A duration of a test (`10m`, `1h30m`, 0) in seconds."""
+    """Return a duration of a test (`10m`, `1h30m`, 0) in seconds."""
     if value in (0, "0"):
         return 0.0
     try:
@@ -122,7 +122,7 @@ def seconds_of(value: Any, what: str) -> float:
 
 
 def sample_lines(series: Mapping[str, Any], interval: timedelta) -> Iterator[dict[str, Any]]:
-    """The samples of one entry of input_series, as lines of a timeline."""
+    """Yield the samples of one entry of input_series, as lines of a timeline."""
     for key in series.keys() - {"series", "values"}:
         raise PromtoolError(f"{key!r} is not a key of input_series; allowed are series, values")
     metric, labels = series_of(series.get("series"))

@@ -354,7 +354,7 @@ class Life:
     # -- the end -----------------------------------------------------------------------------------------------------
 
     def _become_calm(self) -> None:
-        """Nothing fails any more. After a while everything that fires is known and told."""
+        """Stop all failures. After a while everything that fires is known and notified."""
         calm(self.rates)
         self.router.vendors.doubt = 0
         self._recover()
@@ -381,7 +381,7 @@ class Life:
         )
 
     def _end(self) -> None:
-        """Every fault ends, for every sender. Time runs on until the last timer."""
+        """End every fault, for every sender. Time runs on until the last timer."""
         now = self.router.clock.now
         for fault in self.faults:
             if fault.events:

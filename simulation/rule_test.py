@@ -55,7 +55,7 @@ class Story:
 
 
 def entries(test: Mapping[str, Any], key: str) -> list[Mapping[str, Any]]:
-    """The mappings of a list; PromtoolError when it is something else."""
+    """Return the mappings of a list; PromtoolError when it is something else."""
     found = test.get(key) or []
     if not isinstance(found, list) or not all(isinstance(each, Mapping) for each in found):
         raise PromtoolError(f"{key} is not a list of mappings; allowed is a list, such as [{{at: 0, …}}]")
@@ -63,7 +63,7 @@ def entries(test: Mapping[str, Any], key: str) -> list[Mapping[str, Any]]:
 
 
 def story_of(test: Mapping[str, Any], interval: timedelta, numbers: Iterator[int]) -> Story:
-    """The timeline of a test: what is given, its series, and a look at the alerts wherever their states are expected."""
+    """Return the timeline of a test: what is given, its series, and a look at the alerts wherever their states are expected."""
     given = [(next(numbers), dict(line)) for line in entries(test, "given")]
     times = Times(any(isinstance(line.get("at"), str) for _, line in given))
     step = timedelta(seconds=promtool.seconds_of(test["interval"], "interval")) if "interval" in test else interval
@@ -85,13 +85,13 @@ def _moment(times: Times, numbered: Line) -> datetime:
 
 
 def _ends(notifications: Sequence[Mapping[str, Any]], times: Times) -> list[Line]:
-    """Timers run on until the last time at which something is expected."""
+    """Run timers on until the last time at which something is expected."""
     latest = max((times.read(each["at"], "`at`") for each in notifications if "at" in each), default=None)
     return [] if latest is None else [(0, {"at": times.write(latest), "end": True})]
 
 
 def _looks(questions: Sequence[Question], times: Times) -> tuple[dict[int, list[Question]], list[Line]]:
-    """One `show` for each time that is asked about, by a number below zero, and its questions."""
+    """Return one `show` for each time that is asked about, by a number below zero, and its questions."""
     looks: dict[int, list[Question]] = {}
     shows: list[Line] = []
     for question in sorted(questions, key=lambda each: each.at):
@@ -167,7 +167,7 @@ def _answers(question: Question, line: Mapping[str, Any], replay: Replay) -> Ite
 
 
 def _firing(question: Question, replay: Replay) -> list[dict[str, Any]]:
-    """The alerts of the name that fire, with the labels that the expectations could name, as promtool compares them."""
+    """Return the alerts of the name that fire, with the labels that the expectations could name, as promtool compares them."""
     names_severity = any("severity" in each["exp_labels"] for each in question.want)
     found: dict[str, dict[str, Any]] = {}
     for incident in replay.simulator.store.incidents():
@@ -195,7 +195,7 @@ class Exact(dict[str, str]):
 
 
 def fits(want: Any, got: Any) -> bool:
-    """True when what is wanted is there; what it does not name may be anything. `=~` and `!~` begin a regular expression."""
+    """Return whether what is wanted is there; what it does not name may be anything. `=~` and `!~` begin a regular expression."""
     if isinstance(want, Mapping):
         if not isinstance(got, Mapping) or (isinstance(got, Exact) and want.keys() != got.keys()):
             return False
@@ -217,7 +217,7 @@ def _pattern(text: str) -> Pattern:
 
 
 def compared(want: Sequence[Mapping[str, Any]], got: Sequence[Mapping[str, Any]]) -> Iterator[Difference]:
-    """Both in their order, as a difference with as many equal lines as there can be."""
+    """Yield both in their order, as a difference with as many equal lines as there can be."""
     lengths = _common(want, got)
     missing: list[Mapping[str, Any]] = []
     extra: list[Mapping[str, Any]] = []
@@ -238,7 +238,7 @@ def compared(want: Sequence[Mapping[str, Any]], got: Sequence[Mapping[str, Any]]
 
 
 def _common(want: Sequence[Any], got: Sequence[Any]) -> list[list[int]]:
-    """For each pair of rests, how many of their entries fit in order."""
+    """Return for each pair of rests, how many of their entries fit in order."""
     found = [[0] * (len(got) + 1) for _ in range(len(want) + 1)]
     for i in reversed(range(len(want))):
         for j in reversed(range(len(got))):
@@ -250,7 +250,7 @@ def _common(want: Sequence[Any], got: Sequence[Any]) -> list[list[int]]:
 
 
 def _changed(missing: Sequence[Mapping[str, Any]], extra: Sequence[Mapping[str, Any]]) -> Iterator[Difference]:
-    """What was expected, each beside what came in its place, shown by the same keys."""
+    """Yield what was expected, each beside what came in its place, shown by the same keys."""
     for place in range(max(len(missing), len(extra))):
         keys: tuple[str, ...] = SHOWN_KEYS
         if place < len(missing):

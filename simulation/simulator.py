@@ -58,7 +58,7 @@ class TargetAnswer:
 
     @property
     def refuses(self) -> bool:
-        """True when the target takes nothing."""
+        """Return whether the target takes nothing."""
         return self.error is not None or self.status >= 300
 
     @property
@@ -76,7 +76,7 @@ class Limit:
     taken: list[datetime] = field(default_factory=list)
 
     def wait(self, now: datetime) -> timedelta | None:
-        """None when one more fits (and is taken); else how long until one does."""
+        """Return None when one more fits (and is taken); else how long until one does."""
         self.taken = [at for at in self.taken if at > now - self.per]
         if len(self.taken) < self.count:
             self.taken.append(now)
@@ -92,7 +92,7 @@ class FakeTarget:
     limit: Limit | None = None
 
     def next(self, now: datetime) -> TargetAnswer:
-        """The answer to the next try."""
+        """Return the answer to the next try."""
         if self.limit is not None:
             wait = self.limit.wait(now)
             if wait is not None:
@@ -127,15 +127,15 @@ class FakeClients:
         self.served = 0
 
     def http(self) -> httpx.Client:
-        """A client that reaches nothing but the fake."""
+        """Return a client that reaches nothing but the fake."""
         return self._http
 
     def aws(self, service: str) -> Any:
-        """A client of SES whose `send_email` is answered by the fake."""
+        """Return a client of SES whose `send_email` is answered by the fake."""
         return SimpleNamespace(send_email=self._send_email, exceptions=SimpleNamespace())
 
     def secret(self, name: str) -> str | None:
-        """Every secret is set, to something that is none."""
+        """Return a value for every secret, which is none."""
         return f"https://{NOWHERE}/" if name.endswith("_URL") else "replay"
 
     def setting(self, name: str, default: str = "") -> str:
@@ -215,7 +215,7 @@ class HeapQueue:
         self.heap: list[tuple[datetime, int, str]] = []
 
     def put(self, bodies: Sequence[str], *, delay: timedelta = timedelta(0)) -> None:
-        """Visible after the delay."""
+        """Put messages, visible after the delay."""
         for body in bodies:
             heapq.heappush(self.heap, (self._clock.now + delay, next(self._clock.numbers), body))
 
@@ -227,7 +227,7 @@ class HeapQueue:
         return found
 
     def next_at(self) -> datetime | None:
-        """When the next message is visible."""
+        """Return when the next message is visible."""
         return self.heap[0][0] if self.heap else None
 
 
@@ -273,31 +273,31 @@ class Simulator:
 
     @property
     def queues(self) -> Queues:
-        """The queues, as the stages know them."""
+        """Return the queues, as the stages know them."""
         return Queues(self.webhooks, self.notifications, self.counts)
 
     def tick(self) -> None:
-        """The minute tick."""
+        """Run the minute tick."""
         tick(rules=self.rules, store=self.store, queues=self.queues, now=self.now)
         self._next_tick = self.now + PERIOD
         self._redeployed = False
 
     def post(self, bodies: Sequence[str]) -> None:
-        """Messages arrive on the webhooks queue."""
+        """Post messages to the webhooks queue."""
         self.webhooks.put(bodies)
 
     def redeploy(self, rules: Rules) -> None:
-        """The rules change; the first tick after that notices."""
+        """Change the rules. The first tick after that notices."""
         self.settle()
         self.rules = rules
         self._redeployed = True
 
     def contend(self, body: str, copies: int, seed: int | None) -> None:
-        """So many workers get one message at once, interleaved at every store and queue call as the seed says."""
+        """Give one message to so many workers at once, interleaved at every store and queue call as the seed says."""
         self.contend_each([body] * copies, seed)
 
     def contend_each(self, bodies: Sequence[str], seed: int | None) -> None:
-        """Each of these messages has a worker of its own at once, as `contend` does with one message."""
+        """Give each of these messages a worker of its own at once, as `contend` does with one message."""
         messages = [[Message(f"copy-{number}", body, "")] for number, body in enumerate(bodies)]
         if seed is None:
             for each in messages:
@@ -310,7 +310,7 @@ class Simulator:
     # -- time --------------------------------------------------------------------------------------------------------
 
     def run_until(self, until: datetime, *, inclusive: bool) -> None:
-        """Everything that is due before `until` (with `inclusive`, at it) happens at its time; then it is `until`."""
+        """Do everything that is due before `until` (with `inclusive`, at it) at its time; then it is `until`."""
         while True:
             at = self._next_at()
             if at is None or at > until or (at == until and not inclusive):
@@ -320,7 +320,7 @@ class Simulator:
         self.now = max(self.now, until)
 
     def settle(self) -> None:
-        """Everything that is due now happens now."""
+        """Do everything that is due now."""
         self.run_until(self.now, inclusive=True)
 
     def _next_at(self) -> datetime | None:
@@ -332,7 +332,7 @@ class Simulator:
         return found
 
     def _tick_at(self) -> datetime | None:
-        """When a tick is needed: those that would find nothing to do are left out."""
+        """Return when a tick is needed: those that would find nothing to do are left out."""
         wake_at = self.store.next_wake()
         needed = [self._next_tick] if self._watches() else []
         needed += [self.now] if self._redeployed else []
@@ -452,18 +452,18 @@ class Simulator:
         )
 
     def _brought_up_to_date(self, real: Send, notification: Notification, delivery_log: DeliveryLog) -> Receipt:
-        """It tells nobody, so it uses up none of the answers that a timeline gives and says nothing about the target."""
+        """Send without using up an answer that a timeline gives: the message notifies nobody, and proves nothing of the target."""
         self.clients.begin(TargetAnswer(), notification.target.kind)
         return replace(real(_unresolved(notification), delivery_log), sent=False)
 
     def taken(self) -> list[Sent]:
-        """What was told since the last call."""
+        """Return what was sent since the last call."""
         found, self.sent = self.sent, []
         return found
 
 
 def _unresolved(notification: Notification) -> Notification:
-    """With an address of no name, so that checking it asks no resolver: nothing leaves this process."""
+    """Return the notification with an address of no name, so that checking it asks no resolver: nothing leaves this process."""
     address = re.sub(r"^https://[^/?#]*", f"https://{NOWHERE}", notification.target.address)
     return replace(notification, target=replace(notification.target, address=address))
 
@@ -479,7 +479,7 @@ class _Turns:
         self._errors: list[BaseException] = []
 
     def run(self, workers: Sequence[Callable[[], None]]) -> None:
-        """Until all are done; the first error of a worker is raised."""
+        """Run until all are done; raise the first error of a worker."""
         self._alive = list(range(len(workers)))
         threads = [threading.Thread(target=self._one, args=(n, work)) for n, work in enumerate(workers)]
         self._current = self._chance.choice(self._alive)

@@ -42,7 +42,7 @@ class TimelineError(TocsinError):
 
 
 def read_lines(path: str) -> list[tuple[int, dict[str, Any]]]:
-    """The numbered objects of a timeline; empty lines are passed over."""
+    """Return the numbered objects of a timeline; empty lines are passed over."""
     try:
         text = sys.stdin.read() if path == "-" else Path(path).read_text(encoding="utf-8-sig")
     except OSError as error:
@@ -79,7 +79,7 @@ class Times:
     text: bool
 
     def read(self, value: Any, what: str) -> datetime:
-        """A time of a line."""
+        """Return a time of a line."""
         try:
             if isinstance(value, int | float) and not isinstance(value, bool):
                 return instant_at(value)
@@ -90,11 +90,11 @@ class Times:
         raise TimelineError(f"{what} is not a time; {FORMS_OF_TIME}")
 
     def optional(self, value: Any, what: str) -> datetime | None:
-        """A time that may be null."""
+        """Return a time that may be null."""
         return None if value is None else self.read(value, what)
 
     def write(self, at: datetime | None) -> Any:
-        """A time of an output line."""
+        """Return a time of an output line."""
         if at is None:
             return None
         if self.text:
@@ -122,17 +122,17 @@ class Fields:
         return name in self._given
 
     def get(self, name: str) -> Any:
-        """Whatever is there."""
+        """Return whatever is there."""
         return self._given.get(name)
 
     def present(self, name: str) -> Any:
-        """Whatever is there, which may be null; a TimelineError when nothing is."""
+        """Return whatever is there, which may be null; a TimelineError when nothing is."""
         if name not in self._given:
             raise self._wrong(name, f"such as {json.dumps(EXAMPLES[self._kind])}")
         return self._given[name]
 
     def text(self, name: str, default: str | None = None) -> str:
-        """A text that is not empty, or a number as text."""
+        """Return a text that is not empty, or a number as text."""
         value = self._given.get(name)
         if value is None and default is not None:
             return default
@@ -167,14 +167,14 @@ class Fields:
         return value
 
     def truth(self, name: str) -> bool:
-        """True or false."""
+        """Return True or false."""
         value = self._given.get(name)
         if not isinstance(value, bool):
             raise self._wrong(name, "true or false")
         return value
 
     def texts(self, name: str) -> dict[str, str]:
-        """Names with texts; what is null is left out, what is no text is written as JSON."""
+        """Return names with texts; what is null is left out, what is no text is written as JSON."""
         value = self._given.get(name)
         if value is None:
             return {}
@@ -185,15 +185,15 @@ class Fields:
         }
 
     def at(self, name: str) -> datetime:
-        """A time."""
+        """Return a time."""
         return self._times.read(self._given.get(name), f"`{name}` of `{self._kind}`")
 
     def optional_at(self, name: str) -> datetime | None:
-        """A time that may be null or left out."""
+        """Return a time that may be null or left out."""
         return self._times.optional(self._given.get(name), f"`{name}` of `{self._kind}`")
 
     def choice(self, name: str, kind: Any, default: str) -> Any:
-        """One of the values of an enum."""
+        """Return one of the values of an enum."""
         value = self._given.get(name)
         try:
             return kind(default if value is None else value)
@@ -201,7 +201,7 @@ class Fields:
             raise self._wrong(name, f"one of {', '.join(each.value for each in kind)}") from None
 
     def matchers(self) -> dict[str, str]:
-        """Matchers in the form of a rule's `match`, each one that can be matched."""
+        """Return matchers in the form of a rule's `match`, each one that can be matched."""
         if not isinstance(self._given.get("matchers"), dict):
             raise self._wrong("matchers", 'such as {"service": "web"}')
         clauses = self.texts("matchers")
@@ -241,7 +241,7 @@ EXAMPLES: Mapping[str, Any] = {
 
 
 def event_of(given: Fields, at: datetime, number: int) -> Event:
-    """The event of a line; without an `id` the line's number makes it one of its own."""
+    """Return the event of a line; without an `id` the line's number makes it one of its own."""
     labels, annotations = given.texts("labels"), given.texts("annotations")
     name = given.text("name", labels.pop("alertname", None))
     labels.pop("alertname", None)
@@ -277,14 +277,14 @@ def beat_of(given: Fields, at: datetime) -> Event:
 
 
 def sample_of(given: Fields, at: datetime) -> Sample:
-    """A measured value; null is measured too."""
+    """Return a measured value; null is measured too."""
     metric = given.text("metric")
     value = None if given.get("value") is None and "value" in given else given.number("value")
     return Sample(metric, value, given.optional_at("at") or at, given.texts("labels"))
 
 
 def action_of(kind: ActionKind, given: Fields, at: datetime) -> Action:
-    """What a person does, to one incident or by matchers."""
+    """Return what a person does, to one incident or by matchers."""
     incident = given.text("incident", "") or None
     matchers = {} if incident else given.matchers()
     return Action(kind, given.text("by", SOMEBODY), at, incident=incident, matchers=matchers, via="api")
@@ -309,7 +309,7 @@ def silence_of(given: Fields, at: datetime, name: str) -> Silence:
 
 
 def _words(given: Any) -> tuple[Matcher, ...]:
-    """Recorded matchers are words where two are for one label."""
+    """Return the matchers of a recorded line: they are words where two are for one label."""
     if not isinstance(given, list) or not given:
         return ()
     try:
@@ -319,7 +319,7 @@ def _words(given: Any) -> tuple[Matcher, ...]:
 
 
 def target_key(given: Any) -> str:
-    """The key of a target that a line names."""
+    """Return the key of a target that a line names."""
     known = kinds()
     for kind in known:
         if isinstance(given, dict) and kind in given:
@@ -328,13 +328,13 @@ def target_key(given: Any) -> str:
 
 
 def shown_target(kind: str, address: str) -> dict[str, Any]:
-    """The target as the rules file writes it."""
+    """Return the target as the rules file writes it."""
     declared = kinds().get(kind)
     return {kind: declared.value_of(address) if declared is not None else address}
 
 
 def answers_of(given: Any, times: Times) -> list[TargetAnswer]:
-    """What a target answers next, in order."""
+    """Return what a target answers next, in order."""
     if not isinstance(given, list) or not given:
         raise TimelineError(
             '`answers` is not a list of answers; expected is such as [{"status": 429, "retry_after": 30}]'
@@ -354,7 +354,7 @@ def _answer(given: Fields) -> TargetAnswer:
 
 
 def limit_of(given: Any, times: Times) -> Limit | None:
-    """So many answers in so many seconds; null is none."""
+    """Return so many answers in so many seconds; null is none."""
     if given is None:
         return None
     fields = Fields("limit", given, times)

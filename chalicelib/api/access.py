@@ -146,7 +146,7 @@ def _password(credentials: str) -> str:
 
 
 def _match(sent: str, values: Sequence[str]) -> str | None:
-    """The holder of the value that was sent. Every value is compared, by digests of one length."""
+    """Return the holder of the value that was sent. Every value is compared, by digests of one length."""
     found: str | None = None
     for value in values:
         name, _, own = value.rpartition(":")

@@ -29,7 +29,7 @@ _SILENCE_ID = re.compile("[A-Za-z0-9_-]{4,64}")
 
 
 def new_id() -> str:
-    """The id of something a person makes: short enough to type, and of its own."""
+    """Return the id of something a person makes: short enough to type, and of its own."""
     return token_hex(4)
 
 
@@ -48,7 +48,7 @@ def parse_text(text: str) -> tuple[Matcher, ...]:
 
 
 def parse_match(given: Any) -> tuple[Matcher, ...]:
-    """The matchers of a mapping as in a rule's `match`, or of a list of words."""
+    """Return the matchers of a mapping as in a rule's `match`, or of a list of words."""
     if isinstance(given, Mapping):
         if any(not (str(label).strip() and str(label).isprintable()) for label in given):
             raise RequestError('a matcher has no label; expected is the name of one, as in {"service": "api"}')
@@ -59,7 +59,7 @@ def parse_match(given: Any) -> tuple[Matcher, ...]:
 
 
 def clauses_of(matchers: Iterable[Matcher]) -> dict[str, str]:
-    """The matchers in the form of a rule's `match`; of two for one label RequestError."""
+    """Return the matchers in the form of a rule's `match`; of two for one label RequestError."""
     found: dict[str, str] = {}
     for each in matchers:
         if each.label in found:
@@ -147,7 +147,7 @@ def silence_id(text: str) -> str:
 
 
 def check_matchers(matchers: Sequence[Matcher]) -> None:
-    """RequestError when a silence of these would mute everything, or holds a pattern that nothing can match."""
+    """Raise RequestError when a silence of these would mute everything, or holds a pattern that nothing can match."""
     for each in matchers:
         _check_pattern(each)
     if not any(not each.matches({}) for each in matchers):
@@ -155,7 +155,7 @@ def check_matchers(matchers: Sequence[Matcher]) -> None:
 
 
 def check_times(starts_at: datetime, ends_at: datetime) -> None:
-    """RequestError when a silence from then to then is none, or too long."""
+    """Raise RequestError when a silence from then to then is none, or too long."""
     if ends_at <= starts_at:
         raise RequestError("the silence ends before it begins: `until` must be later than now, and than `from`")
     if ends_at - starts_at > MAX_SILENCE:
@@ -187,7 +187,7 @@ def _one_of(label: str, values: set[str]) -> Matcher:
 
 
 def person(name: Any, *, field: str = "by") -> str:
-    """The name of who acts, on one line; RequestError when there is none."""
+    """Return the name of who acts, on one line; RequestError when there is none."""
     found = " ".join(name.split())[:MAX_NAME_CHARACTERS] if isinstance(name, str) else ""
     check_text(f"`{field}`", found)
     if not found or not found.isprintable():

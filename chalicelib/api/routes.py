@@ -65,7 +65,7 @@ class Request:
     most: Role = Role.ADMIN
 
     def one(self, name: str, default: str = "") -> str:
-        """The value of a query parameter; the last one counts."""
+        """Return the value of a query parameter; the last one counts."""
         return next(reversed(self.query.get(name) or (default,)))
 
     def only(self, *names: str) -> None:
@@ -76,11 +76,11 @@ class Request:
             raise RequestError(f"`{unknown[0][:40]}` is unknown; {allowed}")
 
     def matchers(self) -> tuple[Matcher, ...]:
-        """Those of all parameters `match`."""
+        """Return the matchers of all parameters `match`."""
         return requests.parse_words(self.query.get("match") or ())
 
     def form(self) -> dict[str, Any]:
-        """The object in the body; an empty body is an empty one."""
+        """Return the object in the body; an empty body is an empty one."""
         if len(self.body) > MAX_BODY_BYTES:
             raise RequestError(f"the body has {len(self.body)} bytes; allowed are {MAX_BODY_BYTES}")
         try:
@@ -271,7 +271,7 @@ _STATUSES = {Result.UNKNOWN: 404, Result.NOT_ALLOWED: 403}
 
 
 def _reply(found: Outcome, action: Action, id: str) -> Reply:
-    """202 where the act changes something, 200 where things are as asked already; else an error with the reason."""
+    """Answer 202 where the act changes something, 200 where things are as asked already; else an error with the reason."""
     text = sentence(found, action)
     shown = {"id": id, "incident": found.id, "message": text}
     if found.accepted:
@@ -380,7 +380,7 @@ def _limit(word: str, rows: int) -> int:
 
 
 def _since(word: str, now: datetime) -> datetime:
-    """The time so long ago (`7d`), or that instant; a day ago when nothing is said, 90 days at most."""
+    """Return the time so long ago (`7d`), or that instant; a day ago when nothing is said, 90 days at most."""
     if not word:
         return now - LATELY
     try:

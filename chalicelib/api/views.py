@@ -117,7 +117,7 @@ def _incident_place(each: Summary) -> str:
 
 
 def incident(found: Incident, store: Store, rules: Rules, now: datetime) -> Shown:
-    """One incident: its alerts, who was told and what came of it, acknowledgements, timeline."""
+    """Return one incident: its alerts, who was told and what came of it, acknowledgements, timeline."""
     return _Judged.of(found, rules, store.context(), now).whole(store)
 
 
@@ -252,7 +252,7 @@ def firing_labels(store: Store) -> frozenset[str]:
 
 
 def silence(each: Silence, now: datetime, firing: Iterable[Fire], *, maintenance: bool = False) -> Shown:
-    """One silence with what it mutes now. Maintenance holds back only what nobody knows of yet."""
+    """Return one silence with what it mutes now. Maintenance holds back only what nobody knows of yet."""
     active = each.active(now)
     muted = [fire for fire in firing if active and fire.alert.matched_by(each.matchers)]
     if maintenance:
@@ -345,14 +345,14 @@ def _mute(each: Mute) -> Shown:
 
 
 def _concerns(rule: Rule, labels: Mapping[str, str]) -> bool:
-    """Whether the rule could be about what has these labels: what they do not say is left open."""
+    """Return whether the rule could be about what has these labels: what they do not say is left open."""
     return all(matcher.matches(labels) for matcher in rule.matchers if matcher.label in labels)
 
 
 def _by_severity(
     rules: Rules, rule: Rule | None, labels: Mapping[str, str], severities: Sequence[str]
 ) -> Iterator[tuple[str, tuple[Route, ...]]]:
-    """The routes for each severity; one line, `any`, where all are told alike."""
+    """Yield the routes for each severity; one line, `any`, where all are told alike."""
     found = {severity: rules.routes_for(rule, {"severity": severity, **labels}) for severity in severities}
     if len(found) > 1 and len(set(map(_ids, found.values()))) == 1:
         yield "any", next(iter(found.values()))
@@ -404,7 +404,7 @@ class _Judged:
         return self.incident.shown or tuple(self.incident.alerts.values())
 
     def row(self) -> Shown:
-        """What a list shows."""
+        """Return what a list shows."""
         found, firing = self.incident, self.incident.firing
         return {
             "id": found.id,
@@ -435,7 +435,7 @@ class _Judged:
         }
 
     def whole(self, store: Store) -> Shown:
-        """What its own page shows."""
+        """Return what its own page shows."""
         found = self.incident
         results = {key: store.delivery_log(delivery_log_key(found.id, key)).results for key in found.announced}
         older = store.timeline(found.id) if found.timeline.pages else ()
@@ -463,7 +463,7 @@ class _Judged:
         return {**self.alert(alert), "incident": self.incident.id or None}
 
     def alert(self, alert: Alert) -> Shown:
-        """One of its alerts."""
+        """Return one of its alerts."""
         muting = self.mutings.get(alert.fingerprint, Muting())
         held = (*muting.silences, *muting.maintenance)
         quiet = self.windows if alert.state is AlertState.FIRING else ()
@@ -539,13 +539,13 @@ def _entry(each: Entry, delivered: Mapping[tuple[str, int], Result]) -> Shown:
 
 
 def _assigned(timeline: Sequence[Entry]) -> str | None:
-    """Whom a person gave it to last."""
+    """Return whom a person assigned it to last."""
     found = [each for each in timeline if each.kind == "reassign"]
     return found[-1].text.removeprefix("assigned to ") if found else None
 
 
 def stamp(at: datetime | None) -> str | None:
-    """RFC 3339 in UTC, to the second where that is exact."""
+    """Return a time in RFC 3339, in UTC, to the second where that is exact."""
     if at is None:
         return None
     form = at.astimezone(UTC).isoformat(timespec="seconds" if at.microsecond == 0 else "milliseconds")

@@ -29,16 +29,16 @@ class Received(Protocol):
     """The queue that the batch came from."""
 
     def delete(self, receipts: Sequence[str]) -> None:
-        """Those messages are done."""
+        """Delete messages that are done."""
         ...
 
     def hide(self, receipt: str, delay: timedelta) -> None:
-        """That message comes back after the delay."""
+        """Let that message come back after the delay."""
         ...
 
 
 def messages_of(records: Iterable[Mapping[str, Any]]) -> list[Message]:
-    """The messages of a Lambda event's `Records`."""
+    """Return the messages of a Lambda event's `Records`."""
     return [
         Message(
             id=str(record["messageId"]),
@@ -126,7 +126,7 @@ def back_soon(messages: Sequence[Message], queue: Callable[[], Received]) -> Ite
 
 
 def delay_of(message: Message) -> timedelta:
-    """When a message that failed comes back: 2, 4, 8 s … 10 min, half as much again for some: conflicts must part."""
+    """Return when a message that failed comes back: 2, 4, 8 s … 10 min, half as much again for some: conflicts must part."""
     plain = min(FIRST_DELAY * (1 << min(message.received_count - 1, 12)), MAX_DELAY)
     return plain * (1 + crc32(f"{message.id}/{message.received_count}".encode()) % 100 / 200)
 

@@ -21,7 +21,7 @@ KEPT_SECONDS = 15 * 86_400
 
 
 def key(name: str) -> str:
-    """The partition key of a body."""
+    """Return the partition key of a body."""
     return f"body#{name}"
 
 

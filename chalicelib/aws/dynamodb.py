@@ -123,7 +123,7 @@ class DynamoStore:
         self._identity = DynamoIdentity(client, table, clock=clock, read=self._read_items)
 
     def load(self, key: str) -> Incident | None:
-        """The newest incident of a group key, ended or not."""
+        """Return the newest incident of a group key, ended or not."""
         return self._incident(self._get(f"incident#{key}", "incident"))
 
     def save(self, incident: Incident, *, archive: Incident | None = None) -> None:
@@ -203,7 +203,7 @@ class DynamoStore:
             self._client.put_item(TableName=self._table, Item=item)
 
     def timeline(self, id: str) -> Sequence[Entry]:
-        """The lines of an incident's pages, oldest page first."""
+        """Return the lines of an incident's pages, oldest page first."""
         pages = self._pages(
             "a timeline",
             ConsistentRead=True,
@@ -220,7 +220,7 @@ class DynamoStore:
         return [(datetime.fromtimestamp(at, UTC), pk.partition("#")[2]) for at, pk in due[:limit]]
 
     def incidents(self, *, ended_since: datetime | None = None, quiet: bool = False) -> Iterable[Incident]:
-        """The open incidents, those that ended after `ended_since` (90 days at most), and with `quiet` those that wait."""
+        """Return the open incidents, those that ended after `ended_since` (90 days at most), and with `quiet` those that wait."""
         shards = [*OPEN_SHARDS]
         if ended_since is not None:
             shards += _days(ended_since, datetime.fromtimestamp(self._clock(), UTC))
@@ -246,7 +246,7 @@ class DynamoStore:
         return [each for shard in shards for each in self._listing.page("", [shard], limit).summaries]
 
     def context(self) -> Context:
-        """What every decision looks at; an empty one when nothing is stored."""
+        """Return what every decision looks at; an empty one when nothing is stored."""
         item = self._get("context", "context")
         return Context() if item is None else self._values.unpack(Context, item["body"]["B"])
 
@@ -264,7 +264,7 @@ class DynamoStore:
         self._put({**_keys("tokens", "tokens"), **_value(tokens)}, tokens.version, "the tokens")
 
     def delivery_log(self, key: str) -> DeliveryLog:
-        """The delivery log of that key; a fresh one when nothing is stored."""
+        """Return the delivery log of that key; a fresh one when nothing is stored."""
         item = self._get(f"thread#{key}", "thread")
         return DeliveryLog(key) if item is None else self._values.unpack(DeliveryLog, item["body"]["B"])
 
@@ -280,7 +280,7 @@ class DynamoStore:
         self._put(item, delivery_log.version, "a delivery log")
 
     def target_state(self, key: str) -> TargetState:
-        """The state of a target, by its key; a fresh one when nothing is stored."""
+        """Return the state of a target, by its key; a fresh one when nothing is stored."""
         item = self._get(f"lane#{key}", "lane")
         return TargetState(key) if item is None else self._values.unpack(TargetState, item["body"]["B"])
 
@@ -300,12 +300,12 @@ class DynamoStore:
         self._samples.add_samples(samples)
 
     def label_sets(self, metric: str) -> Sequence[Mapping[str, str]]:
-        """The label sets under which the metric was measured in the last day."""
+        """Return the label sets under which the metric was measured in the last day."""
         found: Sequence[Mapping[str, str]] = self._samples.label_sets(metric)
         return found
 
     def buckets(self, metric: str, labels: Mapping[str, str], since: datetime, until: datetime) -> Sequence[Bucket]:
-        """The series' buckets with since < last_at <= until, oldest first."""
+        """Return the series' buckets with since < last_at <= until, oldest first."""
         found: Sequence[Bucket] = self._samples.buckets(metric, labels, since, until)
         return found
 
@@ -357,7 +357,7 @@ class DynamoStore:
             self._client.put_item(TableName=self._table, Item=item)
 
     def history(self, day: str, after: str) -> tuple[str, bytes] | None:
-        """The first item of a day whose name comes after."""
+        """Return the first item of a day whose name comes after."""
         values = {":pk": {"S": f"history#{day}"}, ":after": {"S": after or " "}}
         condition = "pk = :pk AND sk > :after"
         with table_errors("history"):
@@ -372,7 +372,7 @@ class DynamoStore:
         return (items[0]["sk"]["S"], bytes(items[0]["body"]["B"])) if items else None
 
     def get_body(self, name: str) -> bytes | None:
-        """The body of a webhook that was too large for a message; None unless all of it is there."""
+        """Return the body of a webhook that was too large for a message; None unless all of it is there."""
         pages = self._pages(
             "a stored body",
             ConsistentRead=True,
@@ -581,7 +581,7 @@ def _index(shard: str, at: float) -> dict[str, Any]:
 
 
 def _number(seconds: float) -> str:
-    """Six decimals: an instant keeps its microseconds, and DynamoDB its 38 digits."""
+    """Return a number with six decimals: an instant keeps its microseconds, and DynamoDB its 38 digits."""
     return f"{seconds:.6f}"
 
 
@@ -590,7 +590,7 @@ def _same(stored: Any, item: Mapping[str, Any]) -> bool:
 
 
 def _days(since: datetime, now: datetime) -> list[str]:
-    """The index's day of `since` and all later ones, to tomorrow, since senders' clocks differ; 90 days at most."""
+    """Return the index's day of `since` and all later ones, to tomorrow, since senders' clocks differ; 90 days at most."""
     last = now.date() + timedelta(days=1)
     first = max(since.astimezone(UTC).date(), last - ENDED_KEPT)
     return [_day(first + timedelta(days=day)) for day in range((last - first).days + 1)]

@@ -54,13 +54,13 @@ class Connection:
         self.reusable = True
 
     def close(self) -> None:
-        """Hang up."""
+        """Close the connection."""
         self.reusable = False
         self._reader.close()
         self._socket.close()
 
     def post(self, headers: Mapping[str, str], body: bytes) -> tuple[int, bytes]:
-        """Status and body of the answer; raises OSError, of which DeadConnectionError is one, when there is none."""
+        """Return status and body of the answer; raises OSError, of which DeadConnectionError is one, when there is none."""
         lines = [f"POST {self._path} HTTP/1.1", *(f"{name}: {value}" for name, value in headers.items())]
         lines += [f"Content-Length: {len(body)}", "", ""]
         try:

@@ -50,7 +50,7 @@ class AwsError(NotStoredError):
 
 
 def endpoint(service: str, region: str, environment: Mapping[str, str] = os.environ) -> str:
-    """Where a service listens: AWS_ENDPOINT_URL_<SERVICE>, else AWS_ENDPOINT_URL, else the regional address."""
+    """Return where a service listens: AWS_ENDPOINT_URL_<SERVICE>, else AWS_ENDPOINT_URL, else the regional address."""
     own = environment.get(f"AWS_ENDPOINT_URL_{service.upper()}") or environment.get("AWS_ENDPOINT_URL")
     if own:
         return own.rstrip("/")
@@ -58,7 +58,7 @@ def endpoint(service: str, region: str, environment: Mapping[str, str] = os.envi
 
 
 def credentials(environment: Mapping[str, str] = os.environ) -> Credentials:
-    """The keys Lambda puts into the environment; raises AwsError when there are none."""
+    """Return the keys Lambda puts into the environment; raises AwsError when there are none."""
     key, secret = environment.get("AWS_ACCESS_KEY_ID"), environment.get("AWS_SECRET_ACCESS_KEY")
     if not key or not secret:
         raise AwsError("no AWS credentials: AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY must be set", "NoCredentials")
@@ -87,11 +87,11 @@ class AwsJsonClient:
         self._idle: dict[str, list[Connection]] = {}
 
     def endpoint(self, service: str) -> str:
-        """Where that service listens."""
+        """Return where that service listens."""
         return endpoint(service, self.region, self._environment)
 
     def call(self, service: str, action: str, arguments: Mapping[str, Any]) -> dict[str, Any]:
-        """What the service answers to `action`; raises AwsError unless it answered 200 in time."""
+        """Return what the service answers to `action`; raises AwsError unless it answered 200 in time."""
         url = self.endpoint(service)
         version, prefix = _PROTOCOLS[service]
         body = json.dumps(arguments, separators=(",", ":")).encode()

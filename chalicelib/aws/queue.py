@@ -23,7 +23,7 @@ VISIBLE, HIDDEN = "ApproximateNumberOfMessages", "ApproximateNumberOfMessagesNot
 
 
 def queue_url(client: AwsJsonClient, name: str, account: str | None) -> str:
-    """The address of a queue: composed when the account is known, else asked for (GetQueueUrl)."""
+    """Return the address of a queue: composed when the account is known, else asked for (GetQueueUrl)."""
     if account:
         return f"{client.endpoint('sqs')}/{account}/{name}"
     return str(client.call("sqs", "GetQueueUrl", {"QueueName": name})["QueueUrl"])
@@ -39,7 +39,7 @@ class SqsQueue:
         self._url: str | None = None
 
     def put(self, bodies: Sequence[str], *, delay: timedelta = timedelta(0)) -> None:
-        """Every body becomes a message, visible after `delay` in whole seconds, never sooner, cut to 15 minutes.
+        """Put every body as a message, visible after `delay` in whole seconds, never sooner, cut to 15 minutes.
 
         All are stored, or NotStoredError is raised.
         With more than one body some may be stored when it raises: repeating is safe, since readers expect doubles.
@@ -49,13 +49,13 @@ class SqsQueue:
             self._put_batch(batch, {"DelaySeconds": seconds} if seconds else {})
 
     def dead_letter(self, body: str, reason: str) -> None:
-        """The body as it was, with the reason as the attribute `reason`: this queue is a dead-letter queue."""
+        """Put the body as it was, with the reason as the attribute `reason`: this queue is a dead-letter queue."""
         text = _clean(reason)[:MAX_REASON_CHARACTERS] or "unknown"
         attributes = {"reason": {"DataType": "String", "StringValue": text}}
         self._call("SendMessage", {"MessageBody": _clean(body), "MessageAttributes": attributes})
 
     def delete(self, receipts: Sequence[str]) -> None:
-        """Those messages are done. Raises NotStoredError when one of them may come back.
+        """Delete messages that are done. Raise NotStoredError when one of them may come back.
 
         What SQS refuses of one batch keeps no other batch from being deleted. A call that fails ends it.
         """
@@ -73,12 +73,12 @@ class SqsQueue:
             raise NotStoredError("; ".join(sorted(set(refused))))
 
     def hide(self, receipt: str, delay: timedelta) -> None:
-        """That message comes back after `delay` in whole seconds, never sooner; 12 hours at most (SQS refuses more)."""
+        """Let that message come back after `delay` in whole seconds, never sooner; 12 hours at most (SQS refuses more)."""
         arguments = {"ReceiptHandle": receipt, "VisibilityTimeout": ceil(delay.total_seconds())}
         self._call("ChangeMessageVisibility", arguments)
 
     def take(self) -> list[dict[str, str]]:
-        """Up to ten of the messages that wait, in the form of a Lambda event's `Records`; none when none waits.
+        """Return up to ten of the messages that wait, in the form of a Lambda event's `Records`; none when none waits.
 
         They are hidden from others for the queue's visibility time.
         """
@@ -130,13 +130,13 @@ class SqsQueue:
 
 
 def _clean(text: str) -> str:
-    """The text without what SQS refuses; JSON that we write needs no second look, and the ingest path no pattern."""
+    """Return the text without what SQS refuses; JSON that we write needs no second look, and the ingest path no pattern."""
     return text if text.isascii() and text.isprintable() else _forbidden().sub("\ufffd", text)
 
 
 @lru_cache(maxsize=1)
 def _forbidden() -> re.Pattern[str]:
-    """Characters that SQS refuses in a body or an attribute (InvalidMessageContents). Compiling takes milliseconds."""
+    """Return characters that SQS refuses in a body or an attribute (InvalidMessageContents). Compiling takes milliseconds."""
     return re.compile("[^\t\n\r\u0020-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 
 

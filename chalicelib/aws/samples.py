@@ -68,11 +68,11 @@ class _Hour:
 
     @property
     def stale(self) -> bool:
-        """True when the hour roll-up lacks what is in these minutes."""
+        """Return whether the hour roll-up lacks what is in these minutes."""
         return self.closed and self.rolled != self.version
 
     def with_samples(self, samples: Iterable[Sample]) -> "_Hour":
-        """The hour with the samples counted; itself when all were counted already."""
+        """Return the hour with the samples counted; itself when all were counted already."""
         minutes = dict(self.minutes)
         for sample in samples:
             start = sample.at.astimezone(UTC).replace(second=0, microsecond=0)
@@ -105,7 +105,7 @@ class DynamoSamples:
         _in_parallel(lambda each: self._add_series(each[0], each[1]), list(series.items()))
 
     def label_sets(self, metric: str) -> Sequence[Mapping[str, str]]:
-        """The label sets under which the metric was measured within a day of its newest sample."""
+        """Return the label sets under which the metric was measured within a day of its newest sample."""
         rows = self._query(
             KeyConditionExpression="pk = :pk", ExpressionAttributeValues={":pk": {"S": f"metric#{metric}"}}
         )
@@ -115,7 +115,7 @@ class DynamoSamples:
         return [json.loads(row["labels"]["S"]) for row in found]
 
     def buckets(self, metric: str, labels: Mapping[str, str], since: datetime, until: datetime) -> Sequence[Bucket]:
-        """The series' buckets with since < last_at <= until, oldest first.
+        """Return the series' buckets with since < last_at <= until, oldest first.
 
         Minutes where the span is at most PRECISE_SPAN, and at the edges of a longer one; whole hours within it. At an
         edge more than two days ago, where minutes are gone, the hour stands for them if its newest sample is inside.
@@ -147,7 +147,7 @@ class DynamoSamples:
                 raise ConflictError(f"samples of {samples[0].metric}: others saved first {MAX_TRIES} times in a row")
 
     def _added(self, name: str, start: datetime, samples: Sequence[Sample], *, tries: int) -> bool:
-        """One try; False when somebody else saved first."""
+        """Try once to add them. Return False when somebody else saved first."""
         pk = f"series#{name}"
         stored = self._load(pk, start)
         begins = stored is None
@@ -167,7 +167,7 @@ class DynamoSamples:
         return not changed.stale or self._roll(pk, changed)
 
     def _settled(self, pk: str, hour: _Hour) -> bool:
-        """After an hour began: look again, since a newer one may have begun at the same time and not seen this one."""
+        """Look again after an hour began, since a newer one may have begun at the same time and not seen this one."""
         newer = self._close_others(pk, hour.start)
         if newer is None:
             return False
@@ -363,14 +363,14 @@ def _block_hours(item: Item) -> dict[datetime, Bucket]:
 
 
 def _block_rows(item: Item) -> dict[datetime, tuple[Bucket, int]]:
-    """The hours of a block, each with the version of the minutes that it contains."""
+    """Return the hours of a block, each with the version of the minutes that it contains."""
     block = datetime.strptime(item["sk"]["S"], "h#%Y-%m-%d").replace(tzinfo=UTC)
     starts = ((block + number * HOUR, row, version) for number, row, version in _unpacked(item["body"]["B"]))
     return {start: (_bucket(row, start), version) for start, row, version in starts}
 
 
 def _row(bucket: Bucket, base: datetime) -> list[Any]:
-    """A bucket as a short list: one sample is its time and value, and more are all fields with the sketch at the end."""
+    """Return a bucket as a short list: one sample is its time and value, and more are all fields with the sketch at the end."""
     first = (bucket.first_at - base) // MICROSECOND
     if bucket.count + bucket.nulls == 1:
         return [first, bucket.last]

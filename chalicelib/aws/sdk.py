@@ -25,7 +25,7 @@ ATTEMPTS_BY_SERVICE = {"sesv2": 1, "ses": 1, "lambda": 1}
 
 
 def client(service: str, region: str) -> Any:
-    """A client of that service; AWS_ENDPOINT_URL is honoured by boto3 itself. boto3's version is logged."""
+    """Return a client of that service; AWS_ENDPOINT_URL is honoured by boto3 itself. boto3's version is logged."""
     log.line("start", boto3=boto3.__version__, service=service)
     config = Config(
         connect_timeout=CONNECT_SECONDS,

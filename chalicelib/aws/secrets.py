@@ -68,15 +68,15 @@ class Secrets:
         return "<secret>"
 
     def get(self, name: str) -> str | None:
-        """The value as it is stored, or None when it is not set."""
+        """Return the value as it is stored, or None when it is not set."""
         return self._values((name,), KEPT_SECONDS)[name]
 
     def values(self, names: Sequence[str]) -> list[str]:
-        """All live values of those names, rotation included."""
+        """Return all live values of those names, rotation included."""
         return _live(self._values(names, KEPT_SECONDS))
 
     def renewed(self, names: Sequence[str]) -> list[str]:
-        """As `values`, but not older than 15 seconds: for a signature that did not fit, right after a rotation."""
+        """Return the values, not older than 15 seconds: for a signature that did not fit, right after a rotation."""
         return _live(self._values(names, RENEWED_AFTER_SECONDS))
 
     def _values(self, names: Sequence[str], max_age_seconds: float) -> dict[str, str | None]:

@@ -39,7 +39,7 @@ def signed(
     credentials: Credentials,
     at: datetime,
 ) -> dict[str, str]:
-    """The headers to send: those given, `X-Amz-Date`, the session token if any, and `Authorization`.
+    """Return the headers to send: those given, `X-Amz-Date`, the session token if any, and `Authorization`.
 
     `at` is UTC; AWS refuses a time more than five minutes off.
     """
@@ -67,7 +67,7 @@ def _header_lines(url: str, headers: Mapping[str, str]) -> dict[str, str]:
 
 
 def host(url: str) -> str:
-    """The Host header of an address: without the port where it is the scheme's own."""
+    """Return the Host header of an address: without the port where it is the scheme's own."""
     parts = urlsplit(url)
     name = parts.hostname or ""
     name = f"[{name}]" if ":" in name else name
@@ -91,7 +91,7 @@ def _canonical_request(method: str, url: str, lines: Mapping[str, str], body: by
 
 
 def _normalised(path: str) -> str:
-    """The path without `.` and `..` and doubled slashes (RFC 3986, 5.2.4)."""
+    """Return the path without `.` and `..` and doubled slashes (RFC 3986, 5.2.4)."""
     kept: list[str] = []
     for part in path.split("/"):
         if part == "..":

@@ -59,7 +59,7 @@ def _without_effect(incident: Incident, action: Action, found: Outcome) -> Incid
 
 
 def is_about(action: Action, incident: Incident) -> bool:
-    """Whether the act is about this incident; one that names none is about all of them."""
+    """Return whether the act is about this incident; one that names none is about all of them."""
     if action.incident is None or action.incident in incident.episode.aliases:
         return True
     return incident_named(action.incident) == incident.id
@@ -79,7 +79,7 @@ def _written(incident: Incident, action: Action, chosen: Sequence[Alert]) -> Inc
 
 
 def silenced(incident: Incident, entry: Entry) -> Incident:
-    """A remark on the timeline; one about a silence is shown by the messages that were told."""
+    """Return a remark on the timeline; one about a silence is shown by the messages that were told."""
     after = remarked(incident, entry)
     return replace(after, sync=entry.kind) if after is not incident and entry.kind == "silence" else after
 

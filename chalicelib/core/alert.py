@@ -193,7 +193,7 @@ class Alert:
         return {**with_words(self.labels, words), "alertname": self.name}
 
     def matched_by(self, matchers: Iterable[Matcher]) -> bool:
-        """True when the matchers hold for it as its rule or as its sender names it, and how bad it is."""
+        """Return whether the matchers hold for it as its rule or as its sender names it, and how bad it is."""
         clauses, event_name = tuple(matchers), self.sender.event_name
         for each in clauses:  # most that do not match already differ in their name, before there is a dict of labels
             if each.label == "alertname" and each.operator == "=" and each.value not in (self.name, event_name):
@@ -205,15 +205,15 @@ class Alert:
 
     @property
     def active(self) -> bool:
-        """True while it is pending or firing."""
+        """Return whether it is pending or firing."""
         return self.state in (AlertState.PENDING, AlertState.FIRING)
 
     @property
     def has_condition(self) -> bool:
-        """True when the condition of a rule decides whether it is active: it is of a series or of a count."""
+        """Return whether the condition of a rule decides whether it is active: it is of a series or of a count."""
         return self.origin in (Origin.SERIES, Origin.COUNT)
 
     @property
     def since(self) -> datetime | None:
-        """When it began to be what it is: of a pending one not when it fired the last time."""
+        """Return when it began to be what it is: of a pending one not when it fired the last time."""
         return self.timers.pending_at if self.state is AlertState.PENDING else self.starts_at or self.timers.pending_at

@@ -33,7 +33,7 @@ class SnapshotInput:
 
 
 def alert_snapshot(alert: Alert, basis: SnapshotInput, group: Mapping[str, str]) -> AlertSnapshot:
-    """The alert as a message shows it."""
+    """Return the alert as a message shows it."""
     muting = basis.mutings.get(alert.fingerprint)
     return AlertSnapshot(
         name=alert.name,
@@ -72,14 +72,14 @@ def with_top_errors(made: AlertSnapshot, alert: Alert, incident: Incident, basis
 
 
 def as_evidence(alert: Alert, basis: SnapshotInput, group: Mapping[str, str]) -> AlertSnapshot:
-    """An alert of another incident, which this one mutes."""
+    """Return an alert of another incident, which this one mutes."""
     causes = causes_of(alert, basis.context.causes, basis.rules.inhibitions)
     names = dict.fromkeys(f"inhibited by {cause.labels.get('alertname', 'another alert')}" for cause in causes)
     return replace(alert_snapshot(alert, basis, group), muted_by=tuple(names))
 
 
 def summary_of(alert: Alert, basis: SnapshotInput, group: Mapping[str, str]) -> str:
-    """The rule's own summary; where it has none or it is broken, the plain one."""
+    """Return the rule's own summary; where it has none or it is broken, the plain one."""
     rule = basis.rules.by_name.get(alert.rule)
     if rule is None or not rule.summary or rule.name in basis.rules.broken_templates:
         text = alert.text
@@ -113,7 +113,7 @@ def _filled(templates: Mapping[str, str], variables: Mapping[str, object]) -> di
 
 
 def variables_of(alert: Alert, group: Mapping[str, str]) -> dict[str, object]:
-    """What a template may name."""
+    """Return what a template may name."""
     return {
         "value": alert.evaluation.value,
         "threshold": alert.evaluation.threshold,
@@ -130,7 +130,8 @@ def variables_of(alert: Alert, group: Mapping[str, str]) -> dict[str, object]:
 
 
 def deploys_before(incident: Incident, context: Context) -> tuple[Deploy, ...]:
-    """The deploys within half an hour before it started: those of its service or an unknown one first, each newest first.
+    """Return the deploys within half an hour before it started: those of its service or an unknown one first, each
+    newest first.
 
     What another service deployed may well have broken this one: it is shown where nothing is nearer, with its name.
     """

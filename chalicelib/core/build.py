@@ -101,7 +101,7 @@ def _broken_templates(rules: Sequence[Rule]) -> dict[str, str]:
 
 
 def kebab_case(name: str) -> str:
-    """`High Error Rate` as `high-error-rate`: the name of a rule's runbook page."""
+    """Return `High Error Rate` as `high-error-rate`: the name of a rule's runbook page."""
     plain = unicodedata.normalize("NFKD", name).encode("ascii", "ignore").decode()
     return re.sub(r"[^a-z0-9]+", "-", plain.lower()).strip("-")
 
@@ -120,7 +120,7 @@ def options_from(data: Data, above: RouteOptions) -> RouteOptions:
 
 
 def group_by_from(value: Any) -> tuple[str, ...]:
-    """`[service]`, `[]` (one group) or `...` (every set of labels is its own)."""
+    """Return `[service]`, `[]` (one group) or `...` (every set of labels is its own)."""
     if value == ALL_LABELS:
         return (ALL_LABELS,)
     return tuple(dict.fromkeys(str(label) for label in value))
@@ -142,7 +142,7 @@ class _Builder:
         self.thresholds = thresholds
 
     def targets(self, entries: Sequence[Data]) -> tuple[Target, ...]:
-        """The targets of a list, receivers opened, each destination once."""
+        """Return the targets of a list, receivers opened, each destination once."""
         found: dict[str, Target] = {}
         for entry in entries:
             if NOBODY in entry:
@@ -165,12 +165,12 @@ class _Builder:
         return ""
 
     def escalations(self, entries: Sequence[Data]) -> tuple[Escalation, ...]:
-        """In the order in which they come."""
+        """Return the escalations in the order in which they come."""
         found = [Escalation(parse_duration(each["after"]), self.targets(each["notification"])) for each in entries]
         return tuple(sorted(found, key=lambda each: each.after))
 
     def route(self, data: Data, identity: str, above: Route) -> Route:
-        """One route; targets, options and escalations it does not name are those above it."""
+        """Return one route; targets, options and escalations it does not name are those above it."""
         named, escalate = data.get("notification"), data.get("escalate")
         targets = self.targets(named) if named is not None else above.targets
         inherited = above.escalate if targets else ()
@@ -203,7 +203,7 @@ class _Builder:
         return tuple(found)
 
     def rule(self, data: Data) -> Rule:
-        """One entry of `alerts:`."""
+        """Return one entry of `alerts:`."""
         name, threshold = str(data["name"]), threshold_of(data, self.thresholds)
         options = options_from(data, self.options)
         condition = _condition(data, "condition", threshold)
@@ -279,7 +279,7 @@ def _threshold(value: Any, condition: Condition | None) -> float | None:
 
 
 def matchers_from(data: Any) -> tuple[Matcher, ...]:
-    """The clauses of a `match:`."""
+    """Return the clauses of a `match:`."""
     return parse_matchers({str(label): str(text) for label, text in (data or {}).items()})
 
 
@@ -376,18 +376,18 @@ def days_from(data: Data, holidays: Mapping[str, Sequence[str]]) -> Days:
 
 
 def dates_from(text: str) -> Dates:
-    """`2026-12-24`, `12-24`, or a range of either: `12-24 to 01-02`."""
+    """Return `2026-12-24`, `12-24`, or a range of either: `12-24 to 01-02`."""
     first, _, last = text.partition(" to ")
     return Dates(first, last or first)
 
 
 def month_days_from(value: int | str) -> MonthDays:
-    """`1`, `-1`, or a range: `1 to 7`, `-3 to -1`."""
+    """Return `1`, `-1`, or a range: `1 to 7`, `-3 to -1`."""
     first, _, last = str(value).partition(" to ")
     return MonthDays(int(first), int(last or first))
 
 
 def minute_of(text: str) -> int:
-    """`22:00` as minutes since midnight; 24:00 is the end of the day."""
+    """Return `22:00` as minutes since midnight; 24:00 is the end of the day."""
     hour, _, minute = text.partition(":")
     return int(hour) * 60 + int(minute)

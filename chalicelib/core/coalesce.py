@@ -21,7 +21,7 @@ LEAST = timedelta(seconds=1)
 
 
 def waits_until(incident: Incident | None, given: EventInput, now: datetime) -> datetime | None:
-    """Until when an event can wait, or None when the incident must hear of it now."""
+    """Return until when an event can wait, or None when the incident must hear of it now."""
     if incident is None or incident.status is not IncidentStatus.OPEN:
         return None
     alert = incident.alerts.get(alert_fingerprint(given))
@@ -34,7 +34,7 @@ def waits_until(incident: Incident | None, given: EventInput, now: datetime) -> 
 
 
 def only_counts(alert: Alert, given: EventInput) -> bool:
-    """True when the event says of a firing alert what is known, shortly after it was said before."""
+    """Return whether the event says of a firing alert what is known, shortly after it was said before."""
     event = given.event
     if alert.state is not AlertState.FIRING or alert.timers.cleared_at or alert.timers.expires_at:
         return False
@@ -53,6 +53,6 @@ def only_counts(alert: Alert, given: EventInput) -> bool:
 
 
 def next_moment(now: datetime) -> datetime:
-    """The first moment after `now` at which waiting events are folded: the same for every incident."""
+    """Return the first moment after `now` at which waiting events are folded: the same for every incident."""
     periods = int(now.timestamp() // PERIOD.total_seconds()) + 1
     return from_seconds(periods * PERIOD.total_seconds())

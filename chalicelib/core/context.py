@@ -59,16 +59,16 @@ class Silence:
 
     @property
     def decided_at(self) -> datetime:
-        """When a person last changed it, or made it."""
+        """Return when a person last changed it, or made it."""
         return self.at or self.starts_at
 
     def active(self, now: datetime) -> bool:
-        """True from its start until, not including, its end."""
+        """Return True from its start until, not including, its end."""
         return self.starts_at <= now < self.ends_at
 
     @property
     def reminds_at(self) -> datetime | None:
-        """When to say that it will end; None for one that nobody can have forgotten."""
+        """Return when to say that it will end; None for one that nobody can have forgotten."""
         return self.ends_at - REMINDED_BEFORE if self.ends_at - self.starts_at >= LONG_SILENCE else None
 
 

@@ -55,7 +55,7 @@ def with_beginning(before: Incident, incident: Incident, now: datetime) -> Incid
 
 
 def _begun_earlier(before: Incident, incident: Incident, started_at: datetime) -> Incident:
-    """An alert that comes late may have begun first: the incident began with it, but not before another one was over."""
+    """Return an alert that comes late may have begun first: the incident began with it, but not before another one was over."""
     begun = [
         alert.starts_at
         for name, alert in incident.alerts.items()
@@ -69,7 +69,7 @@ def _begun_earlier(before: Incident, incident: Incident, started_at: datetime) -
 
 
 def _remembered(incident: Incident, before: Incident, now: datetime) -> dict[str, Alert]:
-    """The alerts as a new episode begins: each with its events since, and what ended long ago forgotten."""
+    """Return the alerts as a new episode begins: each with its events since, and what ended long ago forgotten."""
     found: dict[str, Alert] = {}
     for name, alert in incident.alerts.items():
         old = before.alerts.get(name)
@@ -86,7 +86,7 @@ def _since_before(alert: Alert, old: Alert) -> Alert:
 
 
 def has_begun(before: Alert | None, alert: Alert) -> bool:
-    """True when the alert fires, or fired and ended since it was last looked at."""
+    """Return whether the alert fires, or fired and ended since it was last looked at."""
     if alert.state is AlertState.FIRING:
         return True
     if alert.state is not AlertState.RESOLVED or alert.starts_at is None:

@@ -106,7 +106,7 @@ class ColumnError(RulesError):
 
     @property
     def advice(self) -> str:
-        """What is wrong, what is allowed and the nearest right word, without the column."""
+        """Return what is wrong, what is allowed and the nearest right word, without the column."""
         found = self.message
         if self.allowed:
             found += f"; allowed is {self.allowed}"

@@ -93,7 +93,7 @@ def reescalated(before: Incident, incident: Incident, views: Sequence[RouteView]
 def acks_expired(
     incident: Incident, routes: Sequence[RouteAlerts], rules: Rules, mutings: Mapping[str, Muting], now: datetime
 ) -> tuple[Incident, tuple[str, ...]]:
-    """Acknowledgements that ran out: the alerts are unacknowledged and the escalation's clock starts again.
+    """Remove acknowledgements that expired: the alerts are unacknowledged and the escalation's clock starts again.
 
     That of a muted alert, and on a route that a window mutes, runs out when it can be seen again, so that its targets are
     notified.

@@ -25,16 +25,16 @@ class EventSeries:
     times: tuple[datetime, ...]
 
     def buckets(self, metric: str, since: datetime, until: datetime) -> Sequence[Bucket]:
-        """None: events are not measured."""
+        """Return nothing: events are not measured."""
         return ()
 
     def event_times(self) -> Sequence[datetime]:
-        """Oldest first."""
+        """Return the times, oldest first."""
         return self.times
 
 
 def counted(alert: Alert, events: Sequence[Event], *, rule: Rule, terms: Terms) -> Alert:
-    """The alert of a rule that counts events, after more of them, each judged at its own time.
+    """Return the alert of a rule that counts events, after more of them, each judged at its own time.
 
     A late event can complete a count that is already over: it fires all the same, and ends when it is judged next.
     """
@@ -87,7 +87,7 @@ def _judged_at_events(alert: Alert, added: list[float], *, rule: Rule, terms: Te
 
 
 def _began_earlier(alert: Alert, moments: Sequence[float], series: EventSeries, *, rule: Rule, terms: Terms) -> Alert:
-    """The firing alert, when late events show that its count was reached before it was known to be."""
+    """Return the firing alert, begun earlier when late events show that its count was reached before it was known to be."""
     assert rule.condition is not None and alert.starts_at is not None
     times = alert.changes.times
     before = times[-2] if len(times) > 1 else from_seconds(0)
@@ -102,7 +102,7 @@ def _began_earlier(alert: Alert, moments: Sequence[float], series: EventSeries, 
 
 
 def recounted(alert: Alert, now: datetime, *, rule: Rule, terms: Terms) -> Alert:
-    """The alert of a rule that counts events, judged at `now`; what left every window is forgotten."""
+    """Return the alert of a rule that counts events, judged at `now`; what left every window is forgotten."""
     if rule.condition is None:
         return alert
     series = EventSeries(tuple(from_seconds(at) for at, _ in alert.received.recent))
@@ -120,7 +120,7 @@ def evaluated(
     clear: Evaluation | None = None,
     may_end: bool = True,
 ) -> Alert:
-    """The alert after its condition was evaluated at `at`. Unknown is neither true nor false: `no_data` decides."""
+    """Return the alert after its condition was evaluated at `at`. `no_data` decides on an unknown result."""
     active = _is_active(alert, found, clear, rule)
     if active is None and alert.timers.cleared_at is not None:
         active = False  # an unknown value does not stop the `keep_firing_for` of an alert that has cleared

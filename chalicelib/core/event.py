@@ -40,7 +40,7 @@ class Severity(StrEnum):
 
     @property
     def rank(self) -> int:
-        """0 is worst."""
+        """Return the rank; 0 is worst."""
         return _RANKS[self]
 
 
@@ -128,7 +128,7 @@ class Event:
 
     @property
     def fingerprint(self) -> str:
-        """16 hex characters, equal for events about the same thing."""
+        """Return 16 hex characters, equal for events about the same thing."""
         return fingerprint(self.source, self.identity)
 
     def all_labels(self) -> dict[str, str]:
@@ -168,13 +168,13 @@ RAW = "_raw"
 
 @lru_cache(maxsize=4096)
 def fingerprint(*parts: str) -> str:
-    """16 hex characters of the parts; no part can run into its neighbour. The same few are asked for again and again."""
+    """Return 16 hex characters of the parts; no part can run into its neighbour. The same few are asked for again and again."""
     data = [part.encode("utf-8", "surrogatepass") for part in parts]
     return blake2b(b"".join(len(each).to_bytes(4, "big") + each for each in data), digest_size=8).hexdigest()
 
 
 def labels_fingerprint(name: str, labels: Mapping[str, str]) -> str:
-    """The fingerprint of a name and labels, whatever their order."""
+    """Return the fingerprint of a name and labels, whatever their order."""
     parts = [name]
     for key in sorted(labels):
         parts += (key, labels[key])

@@ -55,7 +55,7 @@ def fold(
     now: datetime,
     evaluations: Mapping[str, TimedEvaluation] | None = None,
 ) -> Incident:
-    """The incident after the inputs and after all timers of its alerts that are due at `now`.
+    """Return the incident after the inputs and after all timers of its alerts that are due at `now`.
 
     `evaluations` are the conditions of its measured alerts as of now, by fingerprint. An incident that ended begins
     anew, under a new id, when an alert fires again; a correlated one never does. People act on the incident as it is
@@ -137,7 +137,7 @@ def with_late(
 
 
 def _filled(incident: Incident, inputs: Sequence[Input], rules: Rules, now: datetime) -> Incident:
-    """The incident with what the inputs say of its alerts; what is over `max_alerts` is only counted."""
+    """Return the incident with what the inputs say of its alerts; what is over `max_alerts` is only counted."""
     room, truncated = Room(incident, notified_of(incident)), incident.truncated
     for fault, group in _by_fault(inputs).items():
         if fault not in room.alerts and not room.has_room():
@@ -171,7 +171,7 @@ def _counted_only(truncated: Truncated, fault: str, group: Sequence[AlertInput],
 
 
 def _mark_of(given: AlertInput) -> str:
-    """The short id of an event that says that a fault fires; empty for anything else."""
+    """Return the short id of an event that says that a fault fires; empty for anything else."""
     if isinstance(given, EventInput) and given.event.status is not Status.RESOLVED:
         return short_id(given.event)
     return ""
@@ -197,7 +197,7 @@ def _still_truncated(incident: Incident, now: datetime) -> Truncated:
 
 
 def _caught_up(before: Incident, incident: Incident, inputs: Sequence[Input], now: datetime) -> Incident:
-    """What was said while the router was away has missed its flush: it is told now, not at the next one."""
+    """Return the incident with what arrived while the router was away. Its flush is due now, not at the next interval."""
     if not incident.flush.has_begun or incident.status is IncidentStatus.ENDED:
         return incident
     times = [_said_at(each) for each in inputs if not isinstance(each, RuleRemoved | TimelineNote)]

@@ -21,7 +21,7 @@ NOT_RECEIVED = {"last_beat": "none was received"}
 
 
 def beaten(alert: Alert, beats: Sequence[HeartbeatInput]) -> Alert:
-    """The alert after these beats; an expectation (not heard) only states what the rules file says of it."""
+    """Return the alert after these beats; an expectation (not heard) only states what the rules file says of it."""
     for beat in sorted(beats, key=lambda each: each.at):
         alert = _restated(alert, beat)
         if not beat.heard:
@@ -99,7 +99,7 @@ def _firing(alert: Alert, since: datetime | None, title: str, observed: dict[str
 
 
 def late_at(alert: Alert) -> datetime | None:
-    """When the next beat is due; None when none is expected: its schedule is gone, or begins with the first beat."""
+    """Return when the next beat is due; None when none is expected: its schedule is gone, or begins with the first beat."""
     schedule, since = alert.schedule, alert.received.refreshed_at
     if since is None or not schedule:
         return None
@@ -111,7 +111,7 @@ def late_at(alert: Alert) -> datetime | None:
 
 
 def fires_at(alert: Alert) -> datetime | None:
-    """When its absence is an alert."""
+    """Return when its absence is an alert."""
     late = late_at(alert)
     return None if late is None else late + timedelta(seconds=float(alert.schedule.get("grace") or 0))
 
@@ -130,7 +130,7 @@ def _overruns_at(alert: Alert) -> datetime | None:
 
 
 def next_change(alert: Alert) -> datetime | None:
-    """When the alert changes if no beat comes."""
+    """Return when the alert changes if no beat comes."""
     if alert.state is AlertState.FIRING:
         return None
     absent = fires_at(alert) if alert.state is AlertState.PENDING else late_at(alert)
@@ -138,7 +138,7 @@ def next_change(alert: Alert) -> datetime | None:
 
 
 def advanced(alert: Alert, now: datetime) -> Alert:
-    """The alert at `now`, without a beat since."""
+    """Return the alert at `now`, without a beat since."""
     if alert.state is AlertState.FIRING:
         return alert
     late, fires, overruns = late_at(alert), fires_at(alert), _overruns_at(alert)

@@ -219,12 +219,12 @@ class Incident:
 
     @property
     def firing(self) -> tuple[Alert, ...]:
-        """The alerts that fire, in no order."""
+        """Return the alerts that fire, in no order."""
         return tuple([alert for alert in self.alerts.values() if alert.state is AlertState.FIRING])
 
     @property
     def shown(self) -> tuple[Alert, ...]:
-        """The alerts of this episode that ever fired, as people see them."""
+        """Return the alerts of this episode that ever fired, as people see them."""
         found = [alert for alert in self.alerts.values() if in_episode(alert, self)]
         return tuple(
             sorted(found, key=lambda alert: (alert.state is not AlertState.FIRING, alert.starts_at, alert.name))
@@ -232,13 +232,13 @@ class Incident:
 
     @property
     def events(self) -> int:
-        """The distinct events of this episode's alerts."""
+        """Count the distinct events of this episode's alerts."""
         own = sum(alert.received.events for alert in self.alerts.values() if in_episode(alert, self))
         return own + self.truncated.events
 
     @property
     def severity(self) -> Severity:
-        """The worst severity among what fires; of all when nothing does."""
+        """Return the worst severity among what fires; of all when nothing does."""
         alerts = self.firing or self.shown or tuple(self.alerts.values())
         return min((alert.severity for alert in alerts), key=lambda found: found.rank, default=Severity.WARNING)
 
@@ -299,7 +299,7 @@ def notified_of(incident: Incident) -> frozenset[str]:
 
 
 def group_labels(route: Route, labels: Mapping[str, str]) -> dict[str, str]:
-    """The labels by which the alert is grouped: those of `group_by` that it has; all of them for `...`."""
+    """Return the labels by which the alert is grouped: those of `group_by` that it has; all of them for `...`."""
     return labels_of_group(route.options.group_by, labels)
 
 
@@ -311,7 +311,7 @@ def labels_of_group(group_by: Sequence[str], labels: Mapping[str, str]) -> dict[
 
 
 def incident_key(route: Route, group: Mapping[str, str]) -> str:
-    """The key of a group: readable where it is short, and never longer than 200 characters."""
+    """Return the key of a group: readable where it is short, and never longer than 200 characters."""
     text = "|".join([route.id, *(f"{name}={group[name]}" for name in sorted(group))])
     if len(text) <= 160 and text.isprintable():
         return text
@@ -319,7 +319,7 @@ def incident_key(route: Route, group: Mapping[str, str]) -> str:
 
 
 def remarked(incident: Incident, entry: Entry) -> Incident:
-    """The incident with one more line in its timeline; the same line twice is one."""
+    """Return the incident with one more line in its timeline; the same line twice is one."""
     if entry in incident.timeline.entries:
         return incident
     return replace(incident, timeline=incident.timeline.added(entry))

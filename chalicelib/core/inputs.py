@@ -110,7 +110,7 @@ Input = AlertInput | Action | RuleRemoved | TimelineNote
 
 
 def alert_fingerprint(given: AlertInput) -> str:
-    """The fingerprint of the alert that an input is about.
+    """Return the fingerprint of the alert that an input is about.
 
     A counting rule has one alert for each group (its events are different faults of one service); any other rule has
     one for each fault.
@@ -129,7 +129,7 @@ def alert_fingerprint(given: AlertInput) -> str:
 
 
 def counted_labels(rule: Rule, labels: Mapping[str, str]) -> dict[str, str]:
-    """The labels of the alert of a counting rule: those it is grouped by."""
+    """Return the labels of the alert of a counting rule: those it is grouped by."""
     return labels_of_group(counted_by(rule), labels)
 
 
@@ -139,7 +139,7 @@ def counted_by(rule: Rule) -> tuple[str, ...]:
 
 
 def grouped_labels(rule: Rule, labels: Mapping[str, str]) -> Mapping[str, str]:
-    """The labels of an alert by which its incident is found.
+    """Return the labels of an alert by which its incident is found.
 
     A count that the routes tell is one alert of one incident: it goes by its own labels, not by those of each event.
     """

@@ -27,7 +27,7 @@ class Terms:
 
 
 def terms_of(rule: Rule | None, options: RouteOptions) -> Terms:
-    """The terms of an alert of this rule (None: of an event that no rule matched)."""
+    """Return the terms of an alert of this rule (None: of an event that no rule matched)."""
     if rule is None:
         return Terms(resolve_timeout=options.resolve_timeout)
     return Terms(
@@ -87,7 +87,7 @@ def _cleared(alert: Alert, at: datetime, terms: Terms) -> Alert:
 
 
 def ended(alert: Alert, at: datetime, *, by: str = "") -> Alert:
-    """The alert, resolved at `at`; `by` says who or what ended it, where it was not its sender."""
+    """Return the alert, resolved at `at`; `by` says who or what ended it, where it was not its sender."""
     return replace(
         alert,
         state=AlertState.RESOLVED,
@@ -114,7 +114,7 @@ def _with_change(changes: tuple[datetime, ...], at: datetime) -> tuple[datetime,
 
 
 def is_flapping(alert: Alert, at: datetime, terms: Terms) -> bool:
-    """True when the alert changed more often than its terms allow, counting the change that is about to happen."""
+    """Return whether the alert changed more often than its terms allow, counting the change that is about to happen."""
     if terms.flap_changes < 0:
         return False
     recent = sum(1 for change in alert.changes.times if at - terms.flap_window < change <= at)

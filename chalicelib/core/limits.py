@@ -49,12 +49,12 @@ def has_room(count: int, labels: int, max_alerts: int, targets: int) -> bool:
 
 
 def label_bytes(alert: Alert) -> int:
-    """How much its labels are."""
+    """Return how much its labels are."""
     return _bytes(alert.labels) + _bytes(alert.labels.values())
 
 
 def bounded(incident: "Incident") -> "Incident":
-    """The incident within all bounds; the same one when it is, which nearly all are."""
+    """Return the incident within all bounds; the same one when it is, which nearly all are."""
     alerts = incident.alerts
     marks = sum(len(alert.received.recent) for alert in alerts.values() if not alert.has_condition)
     text = sum(map(text_bytes, alerts.values()))
@@ -66,7 +66,7 @@ def bounded(incident: "Incident") -> "Incident":
 
 
 def text_bytes(alert: Alert) -> int:
-    """How much of it is there for people to read."""
+    """Return how much of it is there for people to read."""
     text = alert.text
     own = _bytes((text.title, text.summary, text.url or "", *text.annotations.values()))
     return own + fault_bytes(alert.faults) + size_of(alert.observed)
@@ -96,7 +96,7 @@ def _text_within(text: SenderText, share: int) -> SenderText:
 
 
 def _fitting(annotations: Mapping[str, str], room: int) -> Mapping[str, str]:
-    """The annotations, the shortest first, as long as there is room; the last is cut, unless it is a link."""
+    """Return the annotations that fit, the shortest first. The last is cut, unless it is a link."""
     kept: dict[str, str] = {}
     for name, text in sorted(annotations.items(), key=lambda each: (len(each[1]), each[0])):
         size = _bytes([text])
@@ -110,7 +110,7 @@ def _fitting(annotations: Mapping[str, str], room: int) -> Mapping[str, str]:
 
 
 def _cut(text: str, size: int) -> str:
-    """At most so many bytes; what is cut says so."""
+    """Return at most so many bytes; what is cut says so."""
     if _bytes([text]) <= size:
         return text
     return text.encode("utf-8", "replace")[: max(0, size - 3)].decode("utf-8", "ignore") + "…"

@@ -29,7 +29,7 @@ class Matcher:
     value: str
 
     def matches(self, labels: Mapping[str, str]) -> bool:
-        """True when the label's value satisfies the clause."""
+        """Return whether the label's value satisfies the clause."""
         found = labels.get(self.label, "")
         match self.operator:
             case "=":
@@ -64,7 +64,7 @@ def _in_quotes(text: str) -> str:
 
 
 def parse_matcher(label: str, text: str) -> Matcher:
-    """The clause a rules file writes as `label: text`: an operator at the start of the text, else equality."""
+    """Return the clause a rules file writes as `label: text`: an operator at the start of the text, else equality."""
     for operator in OPERATORS:
         if text.startswith(operator):
             return Matcher(label, operator, text[len(operator) :].strip() if operator == "=" else text[len(operator) :])
@@ -72,7 +72,7 @@ def parse_matcher(label: str, text: str) -> Matcher:
 
 
 def parse_matchers(clauses: Mapping[str, str]) -> tuple[Matcher, ...]:
-    """All clauses of a `match:` mapping, in a stable order."""
+    """Return all clauses of a `match:` mapping, in a stable order."""
     return tuple(parse_matcher(label, str(text)) for label, text in sorted(clauses.items()))
 
 
@@ -87,7 +87,7 @@ def refusal(matchers: Iterable[Matcher]) -> str:
 
 
 def matches_all(matchers: Iterable[Matcher], labels: Mapping[str, str]) -> bool:
-    """True when every clause holds; no clauses match everything."""
+    """Return whether every clause holds; no clauses match everything."""
     for matcher in matchers:  # noqa: SIM110 — a loop costs a third of all(): it runs for every rule and event
         if not matcher.matches(labels):
             return False

@@ -22,7 +22,7 @@ LOOKED_AHEAD = 400
 
 
 def silences_of(alert: Alert, silences: Iterable[Silence], now: datetime) -> tuple[Silence, ...]:
-    """The silences that mute the alert now."""
+    """Return the silences that mute the alert now."""
     return tuple(each for each in silences if each.active(now) and alert.matched_by(each.matchers))
 
 
@@ -64,12 +64,12 @@ def cause_from(alert: Alert, incident: str, now: datetime) -> Cause:
 
 
 def is_cause(alert: Alert, inhibitions: Iterable[Inhibition]) -> bool:
-    """True when some inhibition could make this alert a cause."""
+    """Return whether some inhibition could make this alert a cause."""
     return any(alert.matched_by(inhibition.cause) for inhibition in inhibitions)
 
 
 def is_open(window: Window, at: datetime) -> bool:
-    """True when the wall clock of the window's zone is inside it.
+    """Return whether the wall clock of the window's zone is inside it.
 
     Wall time decides on clock-change days too: an hour that happens twice is inside twice, one that is skipped never.
     A window that reaches over midnight belongs to the day on which it began. One that ends where it begins never opens.
@@ -86,7 +86,7 @@ def is_open(window: Window, at: datetime) -> bool:
 
 
 def next_change(window: Window, at: datetime) -> datetime | None:
-    """The next instant at which the window opens or closes; None when it does neither within `LOOKED_AHEAD` days."""
+    """Return the next instant at which the window opens or closes; None when it does neither within `LOOKED_AHEAD` days."""
     state, zone = is_open(window, at), ZoneInfo(window.timezone)
     today = at.astimezone(zone).date()
     for ahead in range(-1, LOOKED_AHEAD):
@@ -100,7 +100,7 @@ def next_change(window: Window, at: datetime) -> datetime | None:
 
 
 def _is_whole_day(window: Window, day: date, state: bool) -> bool:
-    """Whether the window is open (or closed) the whole day, so that no change needs to be looked for in it."""
+    """Return whether the window is open (or closed) the whole day, so that no change needs to be looked for in it."""
     if state:
         return window.days.has(day) and (window.from_minute, window.to_minute) == (0, DAY_MINUTES)
     return not window.days.has(day) and not window.days.has(day - ONE_DAY)
@@ -118,7 +118,7 @@ def _boundaries(window: Window, day: date, zone: ZoneInfo) -> list[datetime]:
 
 
 def muting_windows(route: Route, windows: Mapping[str, Window], at: datetime) -> tuple[str, ...]:
-    """The names of the windows because of which the route is quiet now; none when it may notify."""
+    """Return the names of the windows because of which the route is quiet now; none when it may notify."""
     muting = tuple(name for name in route.mute if name in windows and is_open(windows[name], at))
     known = tuple(name for name in route.active if name in windows)
     if known and not any(is_open(windows[name], at) for name in known):
@@ -127,7 +127,7 @@ def muting_windows(route: Route, windows: Mapping[str, Window], at: datetime) ->
 
 
 def speaks_again(route: Route, windows: Mapping[str, Window], at: datetime) -> datetime | None:
-    """When the route may notify again, if it is quiet at `at`; None when that is not within `LOOKED_AHEAD` days.
+    """Return when the route may notify again, if it is quiet at `at`; None when that is not within `LOOKED_AHEAD` days.
 
     Until the last of the open windows of `mute` closes it is quiet, and until one of `active` opens: the search goes
     from one such instant to the next.
@@ -167,7 +167,7 @@ class Muting:
 
     @property
     def names(self) -> tuple[str, ...]:
-        """For people: `silence s1 (ana)`, `inhibited by Service Downtime`."""
+        """Return for people: `silence s1 (ana)`, `inhibited by Service Downtime`."""
         found = [f"silence {each.id} of {each.by}" for each in self.silences]
         found += [f"maintenance of {each.by}" for each in self.maintenance]
         found += [f"inhibited by {each.labels.get('alertname', 'another alert')}" for each in self.causes]
@@ -175,7 +175,7 @@ class Muting:
 
 
 def mutings_of(incident: Incident, rules: Rules, context: Context, now: datetime) -> dict[str, Muting]:
-    """What mutes each of the alerts that fire. Maintenance holds back only what no one was told yet."""
+    """Return what mutes each of the alerts that fire. Maintenance holds back only what no one was told yet."""
     if not context.silences and not context.maintenance and not context.causes:
         return {}
     known = notified_of(incident)

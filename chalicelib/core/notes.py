@@ -22,7 +22,7 @@ from chalicelib.core.waves import MAX_WAVES
 
 
 def notes_of(incident: Incident, expired: tuple[str, ...]) -> tuple[str, ...]:
-    """What every target should know beside the alerts."""
+    """Return what every target should know beside the alerts."""
     notes = []
     if expired:
         notes.append(f"The acknowledgement of {', '.join(expired)} ran out.")
@@ -63,7 +63,7 @@ def notes_of_wave(incident: Incident, announced: NotifiedState) -> tuple[str, ..
 def notes_for(
     announced: NotifiedState, visible: Mapping[str, int], basis: SnapshotInput, incident: Incident, reason: Reason
 ) -> tuple[str, ...]:
-    """What this target should know: what came back, what flaps, what ended without its sender's word."""
+    """Return what this target should know: what came back, what flaps, what ended without its sender's word."""
     notes: list[str] = []
     if reason is not Reason.RESOLVED:
         notes += _returned(announced, visible, basis, incident)
@@ -213,7 +213,7 @@ def _in_words(over: tuple[str, Silence] | None) -> str:
 
 
 def _ending(incident: Incident, basis: SnapshotInput) -> list[str]:
-    """The long silences that are about to end while something that they mute still fires."""
+    """Return the long silences that are about to end while something that they mute still fires."""
     ending = {
         each: each.ends_at
         for alert in incident.firing

@@ -61,7 +61,7 @@ class NotifiedAlerts:
 
     @property
     def all(self) -> Set[str]:
-        """The alerts of which the target was notified, or that it would have been notified of by now."""
+        """Return the alerts of which the target was notified, or that it would have been notified of by now."""
         return self.firing.keys() | self.joined.keys()
 
 

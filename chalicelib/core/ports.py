@@ -20,7 +20,7 @@ class Store(Protocol):
     """What is remembered. Every read sees every acknowledged write (strongly consistent)."""
 
     def load(self, key: str) -> Incident | None:
-        """The newest incident of a group key, ended or not."""
+        """Return the newest incident of a group key, ended or not."""
         ...
 
     def save(self, incident: Incident, *, archive: Incident | None = None) -> None:
@@ -82,7 +82,7 @@ class Store(Protocol):
         ...
 
     def timeline(self, id: str) -> Sequence[Entry]:
-        """The lines of an incident's pages, oldest page first."""
+        """Return the lines of an incident's pages, oldest page first."""
         ...
 
     def waking(self, now: datetime, limit: int) -> Sequence[tuple[datetime, str]]:
@@ -93,7 +93,7 @@ class Store(Protocol):
         ...
 
     def incidents(self, *, ended_since: datetime | None = None, quiet: bool = False) -> Iterable[Incident]:
-        """The open incidents, those that ended after `ended_since`, and with `quiet` those that wait to begin.
+        """Return the open incidents, those that ended after `ended_since`, and with `quiet` those that wait to begin.
 
         The last have a timer though nothing of theirs fires: their alerts are pending, or looked at now and then.
         All are read whole. `core/listing.py` finds some of them among many.
@@ -120,7 +120,7 @@ class Store(Protocol):
         ...
 
     def context(self) -> Context:
-        """Silences, maintenance, active causes, deploys: what every decision looks at."""
+        """Return silences, maintenance, active causes, deploys: what every decision looks at."""
         ...
 
     def save_context(self, context: Context) -> None:
@@ -136,7 +136,7 @@ class Store(Protocol):
         ...
 
     def delivery_log(self, key: str) -> DeliveryLog:
-        """The delivery log of that key; a fresh one when nothing is stored."""
+        """Return the delivery log of that key; a fresh one when nothing is stored."""
         ...
 
     def delivery_logs(self, keys: Collection[str]) -> Mapping[str, DeliveryLog]:
@@ -148,7 +148,7 @@ class Store(Protocol):
         ...
 
     def target_state(self, key: str) -> TargetState:
-        """The state of a target, by its key; a fresh one when nothing is stored."""
+        """Return the state of a target, by its key; a fresh one when nothing is stored."""
         ...
 
     def target_states(self, keys: Collection[str]) -> Mapping[str, TargetState]:
@@ -164,11 +164,11 @@ class Store(Protocol):
         ...
 
     def label_sets(self, metric: str) -> Sequence[Mapping[str, str]]:
-        """The label sets under which the metric was measured in the last day."""
+        """Return the label sets under which the metric was measured in the last day."""
         ...
 
     def buckets(self, metric: str, labels: Mapping[str, str], since: datetime, until: datetime) -> Sequence[Bucket]:
-        """The series' buckets with since < last_at <= until, oldest first."""
+        """Return the series' buckets with since < last_at <= until, oldest first."""
         ...
 
     def claim_minute(self, name: str, at: datetime) -> bool:
@@ -199,7 +199,7 @@ class Store(Protocol):
         ...
 
     def history(self, day: str, after: str) -> tuple[str, bytes] | None:
-        """The first item of a day (`2026-11-26`) whose name comes after, with its name."""
+        """Return the first item of a day (`2026-11-26`) whose name comes after, with its name."""
         ...
 
     def get_body(self, name: str) -> bytes | None:
@@ -222,7 +222,7 @@ class Queue(Protocol):
     """Where messages wait. `put` returns after the queue has them, or raises NotStoredError."""
 
     def put(self, bodies: Sequence[str], *, delay: timedelta = timedelta(0)) -> None:
-        """Every body becomes a message, visible after `delay` (15 minutes at most)."""
+        """Put every body as a message, visible after `delay` (15 minutes at most)."""
         ...
 
 
@@ -238,17 +238,17 @@ class Clients(Protocol):
     """Outside clients and secrets, handed to targets and probes; built on first use."""
 
     def http(self) -> Any:
-        """An `httpx.Client` with our time limits, no redirects, no retries."""
+        """Return an `httpx.Client` with our time limits, no redirects, no retries."""
         ...
 
     def aws(self, service: str) -> Any:
-        """A boto3 client."""
+        """Return a boto3 client."""
         ...
 
     def secret(self, name: str) -> str | None:
-        """A secret by its name (`SLACK_BOT_TOKEN`); None when it is not set."""
+        """Return a secret by its name (`SLACK_BOT_TOKEN`); None when it is not set."""
         ...
 
     def setting(self, name: str, default: str = "") -> str:
-        """A setting that is not secret (`SLACK_API_URL`, `SES_FROM`)."""
+        """Return a setting that is not secret (`SLACK_API_URL`, `SES_FROM`)."""
         ...

@@ -20,7 +20,7 @@ MAX_STORM_ALERTS = 2_000
 
 
 def alert_labels(event: Event, rule: Rule | None) -> dict[str, str]:
-    """The labels of the alert that an event makes under a rule: what routes, inhibitions and `group_by` see."""
+    """Return the labels of the alert that an event makes under a rule: what routes, inhibitions and `group_by` see."""
     return labels_under(event.all_labels(), rule)
 
 
@@ -56,7 +56,7 @@ def router_routes(rules: Rules, kind: str, matched: bool) -> tuple[Route, ...]:
 
 
 def heartbeat_route(rules: Rules, beat: HeartbeatInput) -> tuple[Route, Mapping[str, str]]:
-    """The route of a heartbeat and its labels: that of the first rule that matches it, else the tree's."""
+    """Return the route of a heartbeat and its labels: that of the first rule that matches it, else the tree's."""
     labels = {
         **beat.labels,
         "alertname": beat.name,
@@ -190,7 +190,7 @@ def _prompt(fallback: Route) -> Route:
 
 
 def all_targets(rules: Rules) -> tuple[Target, ...]:
-    """Every target that the rules name, once each."""
+    """Return every target that the rules name, once each."""
     found: dict[str, Target] = {}
     for route in rules.all_routes:
         for target in route.all_targets:

@@ -45,12 +45,12 @@ class Target:
 
     @property
     def shown(self) -> str:
-        """The key as people may see it."""
+        """Return the key as people may see it."""
         return shown(self.key)
 
 
 def shown(key: str) -> str:
-    """A target's key as people may see it: of an address only the host, since the rest of it may be the secret.
+    """Return a target's key as people may see it: of an address only the host, since the rest of it may be the secret.
 
     `webhook:https://receiver.example.com/…3fa8c1`: what follows tells two addresses of one host apart.
     """
@@ -290,14 +290,14 @@ class Rules:
         return self.kinds.get(kind, NOTHING)
 
     def routes_for(self, rule: Rule | None, labels: Mapping[str, str]) -> tuple[Route, ...]:
-        """Who hears of an alert with these labels: the rule's own route, else the tree, else the default. Never empty."""
+        """Return the routes of an alert with these labels: the rule's own route, else the tree, else the default. Never empty."""
         if rule is not None and rule.route is not None:
             return (rule.route,)
         return matching_routes(self.routes, labels) or (self.default,)
 
 
 def matching_routes(routes: tuple[Route, ...], labels: Mapping[str, str]) -> tuple[Route, ...]:
-    """Alertmanager's walk: the deepest match of each branch; the first matching branch ends it unless it continues."""
+    """Return the routes of Alertmanager's walk: the deepest match of each branch; the first matching branch ends it unless it continues."""
     found: list[Route] = []
     for route in routes:
         if not matches_all(route.matchers, labels):

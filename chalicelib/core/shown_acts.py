@@ -12,13 +12,13 @@ MAX_ACTS = 5
 
 
 def acts_since(incident: Incident, after: datetime | None) -> tuple[tuple[str, str], ...]:
-    """What people did after that, oldest first, each as its kind and a sentence."""
+    """Return what people did after that, oldest first, each as its kind and a sentence."""
     found = [each for each in acts(incident) if after is None or each.at > after]
     return tuple((each.kind, sentence(each)) for each in found[-MAX_ACTS:])
 
 
 def last_act_at(incident: Incident) -> datetime | None:
-    """When a person did something last."""
+    """Return when a person did something last."""
     return max((each.at for each in acts(incident)), default=None)
 
 
@@ -30,7 +30,7 @@ def acts(incident: Incident) -> list[Entry]:
 
 
 def sentence(entry: Entry) -> str:
-    """What a person did, in words: `Acknowledged by Ana Souza`, `Ana Souza: looking at it`."""
+    """Return what a person did, in words: `Acknowledged by Ana Souza`, `Ana Souza: looking at it`."""
     if entry.kind in ("note", "silence"):
         return f"{entry.by}: {entry.text}"
     said = f"{entry.text[:1].upper()}{entry.text[1:]}"

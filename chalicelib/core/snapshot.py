@@ -51,7 +51,7 @@ def notification(
     notes: tuple[str, ...],
     why: Why | None = None,
 ) -> Notification:
-    """One announcement to one target, as decided now."""
+    """Return one announcement to one target, as decided now."""
     explained = explanations(incident, basis.rules.services)
     firing = causes_first((alert for alert in incident.firing if alert.fingerprint in visible), explained)
     gone = listed(

@@ -49,12 +49,12 @@ class Standing:
 
     @property
     def notified(self) -> bool:
-        """Whether the targets are notified of what fires."""
+        """Return whether the targets are notified of what fires."""
         return self.state == "firing" and (not self.firing or self.muted < self.firing)
 
     @property
     def reminds(self) -> bool:
-        """Whether reminders and escalation go on."""
+        """Return whether reminders and escalation go on."""
         return self.notified and not self.holders
 
 

@@ -27,7 +27,7 @@ Changed = tuple[Alert | None, Alert]
 
 
 def recorded(before: Incident | None, after: Incident, mutings: Mapping[str, Muting], now: datetime) -> Incident:
-    """The incident with lines for what its alerts did since `before`, which is what was stored."""
+    """Return the incident with lines for what its alerts did since `before`, which is what was stored."""
     if not after.id or (before is not None and before.id == after.id and before.status is IncidentStatus.ENDED):
         return after
     known = before.alerts if before is not None else {}
@@ -49,7 +49,8 @@ def _new_events(before: Alert | None, alert: Alert) -> int:
 
 
 def paged(before: Incident | None, after: Incident) -> tuple[Incident, tuple[Entry, ...]]:
-    """The incident without its oldest lines, and those, when it holds too many; the page of that number is kept first.
+    """Return the incident without its oldest lines, and those, when it holds too many; the page of that number is kept
+    first.
 
     A page follows from what was stored alone, so two workers at once keep the same one.
     """
@@ -67,7 +68,7 @@ def notified_counts(entries: Iterable[Entry]) -> Counter[str]:
 
 
 def in_order(entries: Iterable[Entry]) -> list[Entry]:
-    """By time; at one time a fire before what was told of it, and the end last."""
+    """Return the entries by time; at one time a fire before its notifications, and the end last."""
     return sorted(entries, key=lambda each: (each.at, _ENDED if each.kind == "ended" else _ORDER.get(each.kind, 50)))
 
 
@@ -134,7 +135,7 @@ def short_name(alert: Alert) -> str:
 def _counted(
     timeline: tuple[Entry, ...], entries: list[Entry], events: int, changed: Iterable[Alert], now: datetime
 ) -> tuple[Entry, ...]:
-    """The lines with the new ones; the new events are counted on the first of them, else folded into the last line."""
+    """Return the lines with the new ones; the new events are counted on the first of them, else folded into the last line."""
     newest = max((alert.received.last_event_at for alert in changed if alert.received.last_event_at), default=now)
     if events > 0 and entries:
         entries[0] = replace(entries[0], count=events, until=newest)

@@ -19,7 +19,7 @@ MAX_LISTED_CHARACTERS = 60
 
 
 def listed(alerts: Iterable[Alert]) -> list[Alert]:
-    """As people read them: worst first, then oldest, then by name and labels."""
+    """Return the alerts as people read them: worst first, then oldest, then by name and labels."""
     return sorted(
         alerts, key=lambda each: (each.severity.rank, each.starts_at or _NEVER, each.name, sorted(each.labels.items()))
     )
@@ -40,7 +40,8 @@ def causes_first(alerts: Iterable[Alert], explained: Mapping[str, Explanation]) 
 
 
 def title_of(incident: Incident, alerts: Sequence[Alert], *, more: int = 0, services: Services = NO_SERVICES) -> str:
-    """What broke, in one line: the alert's own title, or how many there are of which. `more` fire over `max_alerts`.
+    """Return what broke, in one line: the alert's own title, or how many there are of which. `more` fire over
+    `max_alerts`.
 
     Of alerts that explain others the title names the cause, and the services that it affects.
     """

@@ -27,7 +27,7 @@ REFRESH = timedelta(minutes=5)
 
 
 def absorbed(alert: Alert, events: Sequence[Event], *, terms: Terms, now: datetime) -> Alert:
-    """The alert after the events of one fault, in whatever order and however often they came.
+    """Return the alert after the events of one fault, in whatever order and however often they came.
 
     What an event says becomes transitions in time: firing since, ended at. In order, a transition is one step; one
     that comes late has the alert rebuilt from its start.
@@ -84,7 +84,7 @@ def _distinct_start(alert: Alert, event: Event, known: Container[str]) -> Event:
 
 
 def _only_repeats(alert: Alert, event: Event) -> bool:
-    """True when a firing event adds nothing but a count: most do in a storm, and they are folded together."""
+    """Return whether a firing event adds nothing but a count: most do in a storm, and they are folded together."""
     if (
         alert.state is not AlertState.FIRING
         or alert.timers.cleared_at
@@ -100,7 +100,7 @@ def _only_repeats(alert: Alert, event: Event) -> bool:
 
 
 def _repeated(alert: Alert, repeats: Sequence[Event], recent: tuple[tuple[float, str], ...] | None = None) -> Alert:
-    """The alert after events that only repeat, oldest first, and with these ids: in one step, since a copy costs."""
+    """Return the alert after events that only repeat, oldest first, and with these ids: in one step, since a copy costs."""
     received = alert.received if recent is None else replace(alert.received, recent=recent)
     if repeats:
         return _noted(alert, repeats[-1], received, count=sum(1 + each.repeats for each in repeats))
@@ -128,7 +128,7 @@ def _order(event: Event) -> tuple[datetime, bool, str]:
 
 
 def short_id(event: Event) -> str:
-    """By which an event is remembered, so that it counts once."""
+    """Return by what an event is remembered, so that it counts once."""
     return fingerprint(event.source, event.id)[:10]
 
 
@@ -141,7 +141,7 @@ def _refreshed(alert: Alert, now: datetime, terms: Terms) -> Alert:
 
 
 def _transitions(event: Event, now: datetime) -> list[tuple[float, str]]:
-    """What the event says by `now`: since when its fault fires, and when it ended. An end to come is no transition yet."""
+    """Return what the event says by `now`: since when its fault fires, and when it ended. An end to come is no transition yet."""
     short = short_id(event)
     if event.status is Status.RESOLVED:
         ended_at = event.ends_at or event.occurred_at
@@ -178,7 +178,7 @@ def _marked(
 
 
 def _is_within(alert: Alert, transition: tuple[float, str]) -> bool:
-    """True when the alert has ended by now, but not by then: it was kept firing."""
+    """Return whether the alert has ended by now, but not by then: it was kept firing."""
     return (
         alert.state is AlertState.RESOLVED and alert.ends_at is not None and transition[0] <= alert.ends_at.timestamp()
     )
@@ -194,7 +194,7 @@ def _applied(alert: Alert, transition: tuple[float, str], terms: Terms) -> Alert
 
 
 def _advanced_to(alert: Alert, at: datetime, terms: Terms) -> Alert:
-    """The alert at a time, with nothing new said of it."""
+    """Return the alert at a time, with nothing new said of it."""
     if alert.state is AlertState.PENDING or alert.timers.cleared_at is not None:
         return settled(alert, at, active=alert.state is AlertState.PENDING, terms=terms)
     return alert
@@ -239,7 +239,7 @@ def _with_forgotten_start(alert: Alert, rebuilt: Alert, recent: Sequence[tuple[f
 
 
 def _unbroken(start: datetime, later: datetime, recent: Sequence[tuple[float, str]]) -> bool:
-    """True when nothing is known to have ended between the two."""
+    """Return whether nothing is known to have ended between the two."""
     first, last = start.timestamp(), later.timestamp()
     return not any(first <= at < last for at, transition in recent if transition.startswith(END_MARK))
 
@@ -250,7 +250,7 @@ def _expiring(alert: Alert, at: datetime | None) -> Alert:
 
 
 def _latest_end(alert: Alert, event: Event, said_at: datetime, terms: Terms) -> datetime | None:
-    """The later of the known end and the event's; whoever says none later takes back an end before its own time-out."""
+    """Return the later of the known end and the event's; whoever says none later takes back an end before its own time-out."""
     if alert.timers.expires_at is not None and event.ends_at is not None:
         return max(alert.timers.expires_at, event.ends_at)
     ends_at = alert.timers.expires_at or event.ends_at
@@ -261,7 +261,7 @@ def _latest_end(alert: Alert, event: Event, said_at: datetime, terms: Terms) -> 
 
 
 def described(alert: Alert, event: Event) -> Alert:
-    """The alert in the words of its newest event; a resolve changes only what it says itself."""
+    """Return the alert in the words of its newest event; a resolve changes only what it says itself."""
     received = alert.received
     if event.status is not Status.RESOLVED:
         received = replace(received, last_event_at=event.occurred_at)
@@ -309,7 +309,7 @@ def _worst_known(alert: Alert) -> int:
 
 
 def closed_by_hand(alert: Alert, at: datetime, by: str) -> Alert:
-    """The alert, resolved by a person: what its source said until then is history."""
+    """Return the alert, resolved by a person: what its source said until then is history."""
     newest = alert.received.recent[-1][0] if alert.received.recent and not alert.has_condition else 0.0
     alert = ended(alert, at, by=by)
     if alert.origin is Origin.HEARTBEAT:

@@ -104,7 +104,7 @@ def repeats_at(announced: NotifiedState, repeat_interval: timedelta | None) -> d
 
 
 def news(announced: NotifiedState, view: VisibleAlerts) -> frozenset[str]:
-    """The visible alerts that this target does not know as they are: new, worse, seen again, or flapping."""
+    """Return the visible alerts that this target does not know as they are: new, worse, seen again, or flapping."""
     found = {name for name, rank in view.visible.items() if rank < announced.alerts.firing.get(name, rank + 1)}
     found |= announced.alerts.hidden & view.visible.keys()
     return frozenset(found | ((view.flapping & view.visible.keys()) - announced.alerts.flapping))

@@ -148,7 +148,7 @@ def next_flush(
 
 
 def _first_flush(incident: Incident, routes: Sequence[RouteAlerts], now: datetime) -> datetime:
-    """`group_wait` after the first alert; an alert that is older than that has waited enough."""
+    """Return `group_wait` after the first alert; an alert that is older than that has waited enough."""
     started = [
         (alert.starts_at or now) + each.route.options.group_wait
         for each in routes
@@ -169,7 +169,8 @@ def _something_from(
     audience: Audience,
     now: datetime,
 ) -> list[tuple[timedelta | None, datetime]]:
-    """From when on targets need a notification, each with the interval of its flushes; None where it is just then.
+    """Return from when on targets need a notification, each with the interval of its flushes; None where it is just
+    then.
 
     That is `now` where one already does, later where a mute or an interval ends.
     """

@@ -49,7 +49,7 @@ def attempt(
 
 
 def _recovered(delivery: Delivery, target_state: TargetState) -> None:
-    """One success ends all that was told against the target."""
+    """Clear all that is known against the target after one success."""
     ended = [internal_alerts.over(trouble, delivery.target, delivery.now) for trouble in target_state.health.reported]
     if ended:
         delivery.announce(*ended)
@@ -61,7 +61,7 @@ def _recovered(delivery: Delivery, target_state: TargetState) -> None:
 
 
 def done_before(notification: Notification, delivery_log: DeliveryLog) -> Handled:
-    """Nothing to do; but one that was given up by a worker that died before it was dead-lettered is dead-lettered now."""
+    """Dead-letter what a worker gave up and died before it dead-lettered; else do nothing."""
     if notification.seq == delivery_log.done_seq and delivery_log.dead_lettered is not None:
         return Handled(dead_lettered=delivery_log.results[-1].error or "given up before", notification=notification)
     note = "a later one of its thread was dealt with" if notification.hints.played_back else "done before"
@@ -69,7 +69,9 @@ def done_before(notification: Notification, delivery_log: DeliveryLog) -> Handle
 
 
 def leave_out(delivery: Delivery, delivery_log: DeliveryLog, slot: Slot) -> Handled:
-    """The end, or an acknowledgement, of what was never told here. Who heard of that in its place hears of the end."""
+    """Leave out the end, or an acknowledgement, of what this target was never notified of. The target notified in its
+    place gets the end.
+    """
     wanted, note = delivery.notification, "nothing was sent here before, so there is nothing to change"
     if wanted.reason is Reason.RESOLVED and internal_alerts.announces(wanted):
         delivery.announce(_failure_over(delivery))
@@ -136,14 +138,14 @@ def _asked(delivery: Delivery, error: TargetUnavailableError) -> timedelta | Non
 
 
 def backoff(notification: str, attempts: int) -> timedelta:
-    """The delay after so many tries: doubling from 5 s to 10 min, spread by ±20 %, the same for the same try."""
+    """Return the delay after so many tries: doubling from 5 s to 10 min, spread by ±20 %, the same for the same try."""
     doublings = max(0, min(attempts - 1, 12))
     plain: timedelta = min(FIRST_BACKOFF * (1 << doublings), MAX_BACKOFF)
     return plain * spread(notification, attempts)
 
 
 def spread(notification: str, attempts: int) -> float:
-    """0.8 to 1.2, the same for the same try."""
+    """Return 0.8 to 1.2, the same for the same try."""
     digest = blake2b(f"{notification}/{attempts}".encode(), digest_size=2).digest()
     return 0.8 + 0.4 * int.from_bytes(digest, "big") / 65_535
 
@@ -190,7 +192,7 @@ def give_up_notification(
 
 
 def _in_its_place(delivery: Delivery, reason: str) -> Event:
-    """What the fallback hears: that it could not be told; or, where it heard of the beginning, that it is over."""
+    """Return what the fallback hears: that it could not be told; or, where it heard of the beginning, that it is over."""
     wanted, failure = delivery.notification, internal_alerts.failure_of(delivery.notification.incident.id)
     if wanted.reason is Reason.RESOLVED and failure in delivery.store.target_state(delivery.target).health.reported:
         return _failure_over(delivery)

@@ -49,7 +49,7 @@ class Refusal:
 
 
 def refusals(message: str) -> tuple[Refusal, ...]:
-    """What an SNS message says; nothing for what is no refusal. ParseError when it is not one of SES's."""
+    """Return what an SNS message says; nothing for what is no refusal. ParseError when it is not one of SES's."""
     try:
         told = json.loads(message)
         kind = str(told.get("eventType") or told.get("notificationType") or "")
@@ -91,7 +91,7 @@ _KINDS = {"Bounce": _bounced, "Complaint": _complained, "Reject": _rejected}
 
 
 def _plain(address: str) -> str:
-    """`Ana <ana@example.com>` → `ana@example.com`, as addresses are compared: ours went out in ASCII."""
+    """Return `Ana <ana@example.com>` as `ana@example.com`, as addresses are compared: ours went out in ASCII."""
     found = re.search(r"<([^<>]*)>\s*$", address)
     return (found[1] if found else address).strip().casefold()
 
@@ -115,7 +115,7 @@ def noted(message: str, *, rules: Rules, store: Store, queues: Queues, now: date
 
 
 def _keys(address: str, rules: Rules) -> list[str]:
-    """The keys of the targets that are this address, however the rules write it."""
+    """Return the keys of the targets that are this address, however the rules write it."""
     targets = [target for target in all_targets(rules) if target.kind == "email"]
     return [each.key for each in targets if _sent(each.address) == address] or [f"email:{address}"]
 

@@ -33,7 +33,7 @@ class Delivery:
 
     @property
     def target(self) -> str:
-        """The key of its target."""
+        """Return the key of its target."""
         return self.notification.target.key
 
     def change_target_state(self, change: Callable[[TargetState], TargetState]) -> TargetState:
@@ -51,7 +51,7 @@ class Delivery:
         self.queues.webhooks.put(events_messages(events))
 
     def result(self, slot: Slot, *, error: str = "", note: str = "") -> Result:
-        """What came of it, for the timeline; not delivered, unless that is changed."""
+        """Return what came of it, for the timeline; not delivered, unless that is changed."""
         wanted = self.notification
         return Result(wanted.seq, self.now, wanted.reason.value, False, slot.tries, error, note)
 

@@ -26,7 +26,7 @@ _MARKS = (
 
 
 def find(name: str, folder: Path = FOLDER, base_url: str = "") -> Runbook | None:
-    """The page `<name>.md` of the folder; None when there is none. `base_url` is where people read the pages.
+    """Return the page `<name>.md` of the folder; None when there is none. `base_url` is where people read the pages.
 
     A name that is an address is a page that only people can read.
     """
@@ -50,7 +50,7 @@ def _find(name: str, folder: Path, base_url: str) -> Runbook | None:
 
 
 def _without_code_blocks(lines: list[str]) -> list[str]:
-    """Fenced blocks are commands, too long for a message; a `#` in them is no heading."""
+    """Remove fenced blocks: commands are too long for a message, and a `#` in them is no heading."""
     kept, fence = [], ""
     for line in lines:
         mark = line.strip()[:3]
@@ -67,7 +67,7 @@ def _title(lines: list[str]) -> str:
 
 
 def _steps(lines: list[str]) -> list[str]:
-    """The items of the first list under the heading Diagnosis; what is nested or continued belongs to its item."""
+    """Return the items of the first list under the heading Diagnosis; what is nested or continued belongs to its item."""
     steps: list[str] = []
     depth = None
     for line in _section(lines):
@@ -97,7 +97,7 @@ def _section(lines: list[str]) -> list[str]:
 
 
 def plain(text: str) -> str:
-    """The text without Markdown's marks."""
+    """Return the text without Markdown's marks."""
     for mark, kept in _MARKS:
         text = mark.sub(kept, text)
     return " ".join(text.split())

@@ -20,7 +20,7 @@ Send = Callable[[Notification, DeliveryLog], Receipt]
 
 
 def sender(clients: Clients, now: datetime, rules: Rules | None = None) -> Send:
-    """The real way to a target. `rules` write requests of their own."""
+    """Return the real way to a target. `rules` write requests of their own."""
     webhooks = rules.webhooks if rules is not None else {}
 
     def send(notification: Notification, delivery_log: DeliveryLog) -> Receipt:
@@ -73,18 +73,18 @@ class _Watched:
         self.setting = clients.setting
 
     def http(self) -> Any:
-        """The client; from now on something may have been sent."""
+        """Return the client; from now on something may have been sent."""
         self.touched = True
         return self._clients.http()
 
     def aws(self, service: str) -> Any:
-        """The client; from now on something may have been sent."""
+        """Return the client; from now on something may have been sent."""
         self.touched = True
         return self._clients.aws(service)
 
 
 def readable(notification: Notification) -> Notification:
-    """The notification, without its parts when they are what cannot be put into words."""
+    """Return the notification, without its parts when they are what cannot be put into words."""
     try:
         plain_text(notification)
     except Exception:  # the plain form is the last word: it must not fail for a field

@@ -100,7 +100,7 @@ def _stored(notification: Notification, store: Store) -> tuple[Incident | None, 
 
 
 def _duration(clients: Clients, name: str, default: timedelta) -> timedelta:
-    """A setting as a duration; one that cannot be read is said by `tocsin doctor`, and the default holds."""
+    """Return a setting as a duration; one that cannot be read is said by `tocsin doctor`, and the default holds."""
     try:
         return duration_of(clients.setting(name) or default.total_seconds())
     except ValueError:
@@ -223,7 +223,7 @@ def _claim(delivery: Delivery) -> tuple[DeliveryLog, ClaimResult]:
 
 
 def _without_done(target_state: TargetState, mine: str, store: Store) -> TargetState:
-    """Without the slots of other incidents that were under way and are done now; the oldest ones are looked at."""
+    """Remove the slots of other incidents that were under way and are done now; the oldest ones are looked at."""
     under_way = sorted(
         (slot.at, incident) for incident, slot in target_state.slots.items() if slot.leased_until and incident != mine
     )
@@ -252,7 +252,7 @@ def _waiting(delivery: Delivery, delivery_log: DeliveryLog, claim: ClaimResult) 
 
 
 def _deliver_change(change: DeployChange, store: Store, clients: Clients, now: datetime) -> Handled:
-    """A deploy, shown beside incidents. It pages nobody, so one that cannot be told within the grace is only logged."""
+    """Show a deploy beside incidents. It pages nobody, so a deploy that cannot be sent within the grace is only logged."""
     delivery_log = store.delivery_log(delivery_log_key(f"deploy:{change.deploy.id}", change.target.key))
     if delivery_log.done_seq:
         return Handled(note="the deploy was sent before")

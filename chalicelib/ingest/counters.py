@@ -39,7 +39,7 @@ class RequestCounters:
 
 
 def _message(metric: str, source: str, status: str, count: int, at: datetime) -> str:
-    """A samples message, as chalicelib/messages/queue.py reads it."""
+    """Return a samples message, as chalicelib/messages/queue.py reads it."""
     labels = {"source": source, "status": status} if status else {"source": source}
     sample = {"metric": metric, "value": count, "at": at.timestamp(), "labels": labels}
     return json.dumps({"v": 1, "type": "samples", "samples": [sample]}, separators=(",", ":"))

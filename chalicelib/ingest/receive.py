@@ -65,7 +65,7 @@ class Source(Protocol):
         ...
 
     def delivery_id(self, headers: Mapping[str, str], body: bytes) -> str | None:
-        """What is equal on every delivery of one webhook; None when the sender gives nothing of the kind."""
+        """Return what is equal on every delivery of one webhook; None when the sender gives nothing of the kind."""
         ...
 
 
@@ -73,11 +73,11 @@ class Secrets(Protocol):
     """Where the live values of secrets are; both may raise NotStoredError."""
 
     def values(self, names: Sequence[str]) -> Sequence[str]:
-        """All live values of those names."""
+        """Return all live values of those names."""
         ...
 
     def renewed(self, names: Sequence[str]) -> Sequence[str]:
-        """The same, read again if that was not just done."""
+        """Return the same, read again if that was not just done."""
         ...
 
 
@@ -140,7 +140,7 @@ def receive(
 
 
 def checked_json(body: bytes, *, lists: bool = False) -> Any:
-    """The object in a body, or with `lists` a list; raises UnreadableError for anything else, NaN and too deep nesting included."""
+    """Return the object in a body, or with `lists` a list; raises UnreadableError for anything else, NaN and too deep nesting included."""
     payload = json_value(body)
     if not isinstance(payload, dict) and not (lists and isinstance(payload, list)):
         raise UnreadableError("the body is JSON but not an object" + (" or a list" if lists else ""))
@@ -165,7 +165,7 @@ def json_value(body: bytes) -> Any:
 
 @contextmanager
 def _no_collection() -> Iterator[None]:
-    """Reading JSON makes thousands of objects and no garbage: looking for some doubles the time of a large body."""
+    """Switch garbage collection off while JSON is read: it makes no garbage, and looking for some doubles the time of a large body."""
     was_on = gc.isenabled()
     gc.disable()
     try:
@@ -176,7 +176,7 @@ def _no_collection() -> Iterator[None]:
 
 
 def kept_headers(headers: Mapping[str, str]) -> dict[str, str]:
-    """The headers that say something about the webhook and are no secret, by lower-case names, cut and counted."""
+    """Return the headers that say something about the webhook and are no secret, by lower-case names, cut and counted."""
     kept = [
         (name, value[:MAX_HEADER_CHARACTERS])
         for name, value in sorted(headers.items())
@@ -260,7 +260,7 @@ def _store(webhook: Webhook, put: Callable[[str], None], keep: Callable[[str, by
 
 
 def _is_test(payload: Any) -> bool:
-    """A body of nothing but a sentence is how Cloudflare tries an address; it wants a plain 200."""
+    """Return a body of nothing but a sentence is how Cloudflare tries an address; it wants a plain 200."""
     return isinstance(payload, dict) and set(payload) == {"text"} and isinstance(payload["text"], str)
 
 

@@ -38,7 +38,7 @@ class DeclaredSource:
 
     @property
     def SECRETS(self) -> tuple[str, ...]:
-        """The names of its secrets."""
+        """Return the names of its secrets."""
         return tuple(self.plugin.secrets(self.mapping))
 
     def verify(
@@ -52,12 +52,12 @@ class DeclaredSource:
         return self.plugin.allows(self.mapping, address)
 
     def delivery_id(self, headers: Mapping[str, str], body: bytes) -> str | None:
-        """What is equal on every delivery of one webhook."""
+        """Return what is equal on every delivery of one webhook."""
         return self.plugin.delivery_id(headers, body, mapping=self.mapping)
 
 
 def find_source(name: str, *, now: datetime | None = None, compiled: str = COMPILED) -> Source:
-    """The source of that name; raises UnknownSourceError when there is neither a file nor an entry."""
+    """Return the source of that name; raises UnknownSourceError when there is neither a file nor an entry."""
     if _NAME.fullmatch(name):
         if name != plugins.GENERIC and plugins.exists("sources", name):
             return plugins.load_source(name)
@@ -69,7 +69,7 @@ def find_source(name: str, *, now: datetime | None = None, compiled: str = COMPI
 
 @lru_cache(maxsize=1)
 def declared(path: str) -> Mapping[str, Mapping[str, Any]]:
-    """The entries of `sources:` by name; none when there is no compiled file."""
+    """Return the entries of `sources:` by name; none when there is no compiled file."""
     return _by_name(path, lambda rules: rules.get("sources"))
 
 

@@ -27,7 +27,7 @@ Convert = Callable[[Any], Any]
 
 
 def dumps(value: Any) -> str:
-    """The value as compact JSON; a dataclass becomes an object with `v`, the schema version."""
+    """Return the value as compact JSON; a dataclass becomes an object with `v`, the schema version."""
     data = encode(value)
     if isinstance(data, dict):
         data = {"v": VERSION, **data}
@@ -35,7 +35,7 @@ def dumps(value: Any) -> str:
 
 
 def loads(kind: type[T], text: str | bytes) -> T:
-    """The value back from `dumps`; raises TooNewError for a version that this code does not know."""
+    """Return the value back from `dumps`; raises TooNewError for a version that this code does not know."""
     data = json.loads(text)
     version = data.get("v", VERSION) if isinstance(data, dict) else VERSION
     if type(version) is not int or not 1 <= version <= VERSION:
@@ -47,17 +47,17 @@ def loads(kind: type[T], text: str | bytes) -> T:
 
 
 def pack(value: Any) -> bytes:
-    """`dumps`, compressed: what is stored in one binary attribute."""
+    """Return `dumps`, compressed: what is stored in one binary attribute."""
     return zlib.compress(dumps(value).encode("utf-8", "surrogatepass"), 1)
 
 
 def unpack(kind: type[T], data: bytes) -> T:
-    """The value back from `pack`."""
+    """Return the value back from `pack`."""
     return loads(kind, zlib.decompress(data).decode("utf-8", "surrogatepass"))
 
 
 def encode(value: Any) -> Any:
-    """JSON values for dataclasses, enums, instants (seconds, float), durations (seconds) and collections of them."""
+    """Return JSON values for dataclasses, enums, instants (seconds, float), durations (seconds) and collections of them."""
     kind = type(value)
     if kind in (str, int, float, bool) or value is None:
         return value
@@ -79,7 +79,7 @@ def encode(value: Any) -> Any:
 
 
 def decode(kind: type[T], data: Any) -> T:
-    """A value of `kind` from what `encode` made."""
+    """Return a value of `kind` from what `encode` made."""
     result: T = _reader(cast(Any, kind))(data)
     return result
 

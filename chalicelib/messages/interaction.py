@@ -71,7 +71,7 @@ class Interaction:
 
 
 def written(interaction: Interaction) -> str:
-    """The message that carries it."""
+    """Return the message that carries it."""
     names = interaction.__dataclass_fields__
     found = {name: getattr(interaction, name) for name in names if getattr(interaction, name)}
     form = {"v": VERSION, "type": "interaction", **found, "at": interaction.at.timestamp()}
@@ -79,7 +79,7 @@ def written(interaction: Interaction) -> str:
 
 
 def read(form: Mapping[str, Any]) -> Interaction:
-    """The interaction of a message that was read as JSON; raises ParseError when it is not one."""
+    """Return the interaction of a message that was read as JSON; raises ParseError when it is not one."""
     try:
         known = {name: form[name] for name in Interaction.__dataclass_fields__ if name in form}
         fields = {str(name): str(value) for name, value in known.pop("fields", {}).items()}

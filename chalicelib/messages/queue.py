@@ -224,17 +224,17 @@ Content = (
 
 
 def samples_messages(samples: Sequence[Sample]) -> list[str]:
-    """As few messages as hold all samples; none for none."""
+    """Return as few messages as hold all samples; none for none."""
     return _split("samples", samples)
 
 
 def events_messages(events: Sequence[Event]) -> list[str]:
-    """As few messages as hold all events; none for none."""
+    """Return as few messages as hold all events; none for none."""
     return _split("events", events)
 
 
 def wake_message(key: str, rules: str = "") -> str:
-    """The message that wakes the incident of a group key."""
+    """Return the message that wakes the incident of a group key."""
     return _written("wake", {"key": key, **({"rules": rules} if rules else {})})
 
 
@@ -250,7 +250,7 @@ def look_message(look: Look) -> str:
 
 
 def action_message(action: Action) -> str:
-    """The message that carries what a person did."""
+    """Return the message that carries what a person did."""
     return _written("action", {"action": codec.encode(action)})
 
 
@@ -274,7 +274,7 @@ def _silence_form(given: SetSilence) -> dict[str, Any]:
 
 
 def unsilence_message(id: str, by: str, at: datetime) -> str:
-    """The message that ends a silence or maintenance at `at`."""
+    """Return the message that ends a silence or maintenance at `at`."""
     return _written("unsilence", {"id": id, "by": by, "at": codec.encode(at)})
 
 
@@ -289,7 +289,7 @@ def affected_message(affected: Affected) -> str:
 
 
 def history_messages(lines: Sequence[tuple[float, str, Any]], sums: Sums | None = None) -> list[str]:
-    """As few messages as hold the lines, the first of them with the sums; none for none."""
+    """Return as few messages as hold the lines, the first of them with the sums; none for none."""
     if not lines and not sums:
         return []
     counted = {"sums": [[*series, value] for series, value in sums.items()]} if sums else {}
@@ -301,7 +301,7 @@ def history_messages(lines: Sequence[tuple[float, str, Any]], sums: Sums | None 
 
 
 def notification_message(notification: Notification) -> str:
-    """The message that carries one notification; what is too much for a message is left out, last what is counted."""
+    """Return the message that carries one notification; what is too much for a message is left out, last what is counted."""
     text = _written("notification", {"notification": codec.encode(notification)})
     while len(text) > MAX_MESSAGE_BYTES and notification.alerts:
         notification = _smaller(notification)
@@ -327,7 +327,7 @@ def _too_large(alerts: int) -> str:
 
 
 def change_message(change: DeployChange) -> str:
-    """The message that tells one target of a deploy."""
+    """Return the message that tells one target of a deploy."""
     return _written("change", {"change": codec.encode(change)})
 
 
@@ -337,7 +337,7 @@ def feedback_message(message: str) -> str:
 
 
 def read_message(body: str) -> Content:
-    """What a message says; raises ParseError when its version or type is unknown or a field is missing or garbled."""
+    """Return what a message says; raises ParseError when its version or type is unknown or a field is missing or garbled."""
     raw = _json(body)
     sent_by_aws = from_aws.webhook(raw, body)
     if sent_by_aws is not None:

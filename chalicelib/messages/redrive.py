@@ -25,7 +25,7 @@ class Dead(Protocol):
         ...
 
     def delete(self, receipts: Sequence[str]) -> None:
-        """Those messages are done."""
+        """Delete messages that are done."""
         ...
 
 
@@ -33,7 +33,7 @@ class Main(Protocol):
     """The queue that they came from."""
 
     def put(self, bodies: Sequence[str]) -> None:
-        """Every body becomes a message."""
+        """Put every body as a message."""
         ...
 
 

@@ -42,7 +42,7 @@ class Webhook:
 
 
 def compressed(body: bytes) -> bytes:
-    """The body as it is kept, in a message or in the table. Each byte less is billed less, by SQS for every 64 KB."""
+    """Return the body as it is kept, in a message or in the table. Each byte less is billed less, by SQS for every 64 KB."""
     if len(body) < _LARGE:
         return zlib.compress(body, _LEVEL)
     from isal import isal_zlib
@@ -51,7 +51,7 @@ def compressed(body: bytes) -> bytes:
 
 
 def uncompressed(data: bytes) -> bytes:
-    """The body back; raises ParseError when it is damaged or was larger than a webhook may be."""
+    """Return the body back; raises ParseError when it is damaged or was larger than a webhook may be."""
     reader = zlib.decompressobj()
     try:
         body = reader.decompress(data, MAX_BODY_BYTES + 1)
@@ -63,7 +63,7 @@ def uncompressed(data: bytes) -> bytes:
 
 
 def written(webhook: Webhook, data: bytes) -> str:
-    """The message that carries the webhook; `data` is its compressed body, not used when `body_ref` is set."""
+    """Return the message that carries the webhook; `data` is its compressed body, not used when `body_ref` is set."""
     form: dict[str, Any] = {
         "v": VERSION,
         "type": "webhook",
@@ -82,7 +82,7 @@ def written(webhook: Webhook, data: bytes) -> str:
 
 
 def read(form: Mapping[str, Any]) -> Webhook:
-    """The webhook of a message that was read as JSON; raises ParseError when it is not one."""
+    """Return the webhook of a message that was read as JSON; raises ParseError when it is not one."""
     try:
         reference = str(form.get("body_ref", ""))
         return Webhook(

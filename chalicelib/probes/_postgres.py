@@ -97,13 +97,13 @@ class ServerError(Exception):
 
     @property
     def not_there(self) -> bool:
-        """True when the server does not know the database, or a pooler the project."""
+        """Return whether the server does not know the database, or a pooler the project."""
         known = self.sqlstate == "3D000" or self.text.startswith(_NOT_THERE.get(self.sqlstate, ()))
         return known or self.not_there_behind_pooler
 
     @property
     def not_there_behind_pooler(self) -> bool:
-        """True when the server behind PgBouncer does not know the database."""
+        """Return whether the server behind PgBouncer does not know the database."""
         return self._is_behind_pooler(_NOT_THERE_BEHIND)
 
     def _is_behind_pooler(self, answer: re.Pattern[str]) -> bool:
@@ -116,7 +116,7 @@ class ServerError(Exception):
 
     @property
     def refused(self) -> bool:
-        """True when the server works and does not let this user in, or not from here, or not so: class 28, and no right."""
+        """Return whether the server works and does not let this user in, or not from here, or not so: class 28, and no right."""
         known = self.sqlstate.startswith("28") or self.sqlstate == "42501" or self.is_of_parameter
         return (
             known or self._said.startswith(_REFUSED.get(self.sqlstate, ())) or self._is_behind_pooler(_REFUSED_BEHIND)
@@ -124,12 +124,12 @@ class ServerError(Exception):
 
     @property
     def is_of_parameter(self) -> bool:
-        """True when the server does not take a name or a value of the connection string: classes 22 and 42."""
+        """Return whether the server does not take a name or a value of the connection string: classes 22 and 42."""
         return self.sqlstate.startswith(("22", "42")) and self.sqlstate != "42501"
 
     @property
     def words(self) -> str:
-        """The code with its name, for people; of PgBouncer, which has one code for all, what it means."""
+        """Return the code with its name, for people; of PgBouncer, which has one code for all, what it means."""
         if known := next((words for text, words in _POOLER_WORDS.items() if self.text.startswith(text)), ""):
             return f"SQLSTATE {self.sqlstate}, {known}"
         try:

@@ -87,7 +87,7 @@ class _Answer:
     errors: tuple[tuple[int | None, str, str], ...] = ()
 
     def zone(self, tag: str, alone: bool) -> Mapping[str, Any] | None:
-        """The zone's part; an answer about a single zone need not repeat its tag."""
+        """Return the zone's part; an answer about a single zone need not repeat its tag."""
         for zone in self.zones:
             if zone.get("zoneTag", tag if alone else None) == tag:
                 return zone
@@ -197,7 +197,7 @@ def parameters(params: Mapping[str, Any]) -> tuple[str, ...]:
 
 
 def validate(params: Mapping[str, Any]) -> list[str]:
-    """The mistakes of an entry of `probes: {cloudflare: […]}`, in words."""
+    """Return the mistakes of an entry of `probes: {cloudflare: […]}`, in words."""
     found = common_mistakes(params, required=(), allowed=FIELDS)
     if bool(params.get("zone")) == bool(params.get("zones")):
         found.append("one of zone (a tag) and zones (a list of tags, or a mapping of name to tag) is needed")
@@ -215,7 +215,7 @@ def validate(params: Mapping[str, Any]) -> list[str]:
 
 
 def _zones(params: Mapping[str, Any]) -> dict[str, str]:
-    """Zone tags by the name that labels show."""
+    """Return zone tags by the name that labels show."""
     zones = params.get("zones") or [params.get("zone", "")]
     if isinstance(zones, Mapping):
         return {str(name): str(tag) for name, tag in zones.items()}
@@ -229,7 +229,7 @@ def _batches(zones: Mapping[str, str]) -> Iterator[dict[str, str]]:
 
 
 async def _check_batch(run: _CloudflareRun, batch: Mapping[str, str]) -> None:
-    """All zones in one query; each on its own when that is refused, so that one refused zone costs no other."""
+    """Ask for all zones in one query; each on its own when that is refused, so that one refused zone costs no other."""
     try:
         await _check_counts(run, batch)
     except TargetRejectedError as error:
@@ -395,7 +395,7 @@ def _text(error: Mapping[str, Any]) -> str:
 
 
 def _place(error: Mapping[str, Any]) -> tuple[int | None, str]:
-    """(index of the zone, name of the part) of an error's path, such as ["viewer", "zones", "0", "quant"]."""
+    """Return (index of the zone, name of the part) of an error's path, such as ["viewer", "zones", "0", "quant"]."""
     listed = error.get("path")
     path = [str(each) for each in listed] if isinstance(listed, list) else []
     number = int(path[2]) if len(path) > 2 and path[2].isdecimal() else None
@@ -403,7 +403,7 @@ def _place(error: Mapping[str, Any]) -> tuple[int | None, str]:
 
 
 def _errors_of(answer: _Answer, zone: Mapping[str, Any] | None) -> dict[str, str]:
-    """The errors of one zone by part; one that names no zone is everybody's."""
+    """Return the errors of one zone by part; one that names no zone is everybody's."""
     index = next((number for number, each in enumerate(answer.zones) if each is zone), None)
     return {part: text for number, part, text in answer.errors if number in (index, None)}
 

@@ -111,7 +111,7 @@ class _Walk:
         return _VALUE.sub(put, address)
 
     def written(self, text: str) -> str:
-        """The text as the file means it: secrets and {run} in their places, saved values by name."""
+        """Return the text as the file means it: secrets and {run} in their places, saved values by name."""
         return _VALUE.sub(
             lambda found: _written(self._value(found)) if found[2] or found[1] == "run" else found[0], text
         )
@@ -135,7 +135,7 @@ def _written(value: Any) -> str:
 
 
 async def check(attempt: Attempt) -> None:
-    """One walk, until the first step that fails. RulesError for a secret that is not set or an address that is refused."""
+    """Walk once, until the first step that fails. Raise RulesError for a secret that is not set or an address that is refused."""
     base = str(attempt.params.get("base", ""))
     attempt.address = base
     attempt.expected = f"every step passes within {attempt.limit.total_seconds():g} s"
@@ -204,7 +204,7 @@ def _seconds(attempt: Attempt, step: Mapping[str, Any], later: int) -> float:
 
 
 def _host_is_ours(step: Mapping[str, Any]) -> bool:
-    """True when the rules file, and no answer, says where the step goes."""
+    """Return whether the rules file, and no answer, says where the step goes."""
     method = next(each for each in METHODS if each in step)
     return not any(name and name != "run" for name, _ in _VALUE.findall(str(step[method])))
 
@@ -255,7 +255,7 @@ def _judged(walk: _Walk, answer: Answer, step: Mapping[str, Any]) -> None:
 
 
 def _headers(walk: _Walk, step: Mapping[str, Any], method: str, url: str) -> dict[str, str]:
-    """The headers that the step may send to the address; Down when it has a secret that may not go there."""
+    """Return the headers that the step may send to the address; Down when it has a secret that may not go there."""
     given = {str(name): str(value) for name, value in (step.get("headers") or {}).items()}
     if _is_named(walk, str(step[method]), url):
         return {name: _sendable(walk, name, value) for name, value in given.items()}
@@ -275,7 +275,7 @@ def _sendable(walk: _Walk, name: str, value: str) -> str:
 
 
 def _is_named(walk: _Walk, address: str, url: str) -> bool:
-    """True when the rules file, and no answer, says which scheme, host and port the step goes to."""
+    """Return whether the rules file, and no answer, says which scheme, host and port the step goes to."""
     for each in (walk.base, urljoin(walk.base, walk.written(address))):
         try:
             if origin_of(each) == _origin(url):
@@ -312,7 +312,7 @@ def _secrets_sent(params: Mapping[str, Any]) -> list[str]:
 
 
 def validate(params: Mapping[str, Any]) -> list[str]:
-    """The mistakes of an entry of `probes: {journey: […]}`, in words."""
+    """Return the mistakes of an entry of `probes: {journey: […]}`, in words."""
     found = common_mistakes(params, required=("steps",), allowed=("base", "ca"))
     found += address_mistakes(params, "base", instead=_INSTEAD) + secret_name_mistakes(params, "ca", "INTERNAL_CA")
     steps = params.get("steps")

@@ -80,7 +80,7 @@ def parameters(params: Mapping[str, Any]) -> tuple[str, ...]:
 
 
 def validate(params: Mapping[str, Any]) -> list[str]:
-    """The mistakes of an entry of `probes: {supabase: […]}`, in words."""
+    """Return the mistakes of an entry of `probes: {supabase: […]}`, in words."""
     found = common_mistakes(params, required=(), allowed=("project", "url", "secret"))
     if bool(params.get("project")) == bool(params.get("url")):
         found.append("one of project (its ref) and url is needed")
@@ -136,7 +136,7 @@ def _measured(text: str) -> dict[str, float]:
 
 
 def _samples(text: str) -> Iterator[tuple[str, dict[str, str], float]]:
-    """(name, labels, value) of each line that has a finite value."""
+    """Yield (name, labels, value) of each line that has a finite value."""
     for line in text.splitlines():
         found = None if line.startswith("#") else _LINE.fullmatch(line.strip())
         if found is None:

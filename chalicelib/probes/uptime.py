@@ -61,7 +61,7 @@ _SECRET = re.compile(r"\$([A-Z][A-Z0-9_]*)")
 
 
 async def check(attempt: Attempt) -> None:
-    """One try. RulesError when the probe itself cannot work: a secret not set, an address that is refused."""
+    """Try once. Raise RulesError when the probe itself cannot work: a secret not set, an address that is refused."""
     params = attempt.params
     attempt.address, attempt.expected = _shown(str(params["url"])), _expectation(params, attempt.limit)
     answer = await _followed(attempt, _question(attempt))
@@ -82,7 +82,7 @@ def parameters(params: Mapping[str, Any]) -> tuple[str, ...]:
 
 
 def validate(params: Mapping[str, Any]) -> list[str]:
-    """The mistakes of an entry of `probes: {uptime: […]}`, in words."""
+    """Return the mistakes of an entry of `probes: {uptime: […]}`, in words."""
     found = common_mistakes(params, required=("url",), allowed=FIELDS)
     found += address_mistakes(params, "url", instead="a header such as Authorization: $HEALTH_TOKEN")
     found += secret_name_mistakes(params, "ca", "INTERNAL_CA")

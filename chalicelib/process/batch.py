@@ -57,7 +57,7 @@ class Routed:
 
     @property
     def key(self) -> str:
-        """The key of the incident to which the rules lead it."""
+        """Return the key of the incident to which the rules lead it."""
         return incident_key(self.route, group_labels(self.route, self.labels))
 
 

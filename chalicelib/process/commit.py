@@ -117,7 +117,7 @@ def _put_waiting(batch: Batch) -> None:
 
 
 def _urgent(batch: Batch, update: IncidentUpdate, stored: Incident | None) -> list[Input]:
-    """The inputs without the events that can wait, which are set aside."""
+    """Return the inputs without the events that can wait, which are set aside."""
     if batch.waiting is None:
         return update.inputs
     urgent: list[Input] = []
@@ -429,7 +429,7 @@ def _watches_silence(rules: Rules, name: str) -> bool:
 
 
 def _same_watch(old: Alert, alert: Alert) -> bool:
-    """A quiet series is looked at when its old date comes; moving it with each sample would cost a write each."""
+    """Return whether the stored date is kept: moving it with each sample of a quiet series would cost a write each."""
     return (
         old.state is AlertState.INACTIVE
         and old.evaluation.recheck_at is not None

@@ -31,7 +31,7 @@ READY = ("deployment.succeeded", "deployment.ready")
 
 
 def deploy_of(event: Event) -> Deploy | None:
-    """The marker that an event is; None for anything else. Previews are not what broke production."""
+    """Return the marker that an event is; None for anything else. Previews are not what broke production."""
     if event.status is Status.FIRING or event.kind not in MARKERS:
         return None
     if event.labels.get("target", "production") not in ("production", "staging"):
@@ -56,7 +56,7 @@ def deploy_of(event: Event) -> Deploy | None:
 
 
 def with_deploys(store: Store, context: Context, deploy: Deploy, now: datetime) -> Context:
-    """The saved context that knows the deploy; one deploy is one marker, whatever it passes through."""
+    """Return the saved context that knows the deploy; one deploy is one marker, whatever it passes through."""
 
     def known(context: Context) -> Context:
         before = next((each for each in context.deploys if each.id == deploy.id), None)

@@ -79,7 +79,7 @@ def take(batch: Batch, content: WebhooksContent, message: str) -> None:
 
 
 def take_event(batch: Batch, event: Event, message: str) -> None:
-    """Every rule that matches hears of the event; the route tree when none does; a person's act goes where it belongs."""
+    """Add the event to every rule that matches; to the route tree when none does; a person's act where it belongs."""
     batch.events += 1
     if event.action is not None:
         _take_action(batch, event.action, message)
@@ -112,7 +112,7 @@ def _is_news(deploy: Deploy, before: Context, after: Context) -> bool:
 
 
 def _put_change(batch: Batch, deploy: Deploy) -> None:
-    """Targets that show deploys beside their incidents hear of it; who was told before is known by `deliver`."""
+    """Notify targets that show deploys beside their incidents; `deliver` knows who was notified before."""
     targets = [target for target in all_targets(batch.rules) if batch.rules.can(target.kind).takes_changes]
     if targets:
         batch.queues.notifications.put([change_message(DeployChange(deploy, target)) for target in targets])
@@ -127,12 +127,12 @@ def _count(batch: Batch, event: Event, rule: Rule, message: str) -> None:
 
 
 def _take_action(batch: Batch, action: Action, message: str) -> None:
-    """A person's act reaches the incidents that it is about; it never opens one."""
+    """Add a person's act to the incidents that it is about. An act never opens an incident."""
     batch.actions.append((action, message))
 
 
 def _take_silence(batch: Batch, given: SetSilence | ExpireSilence, message: str) -> None:
-    """A silence is made, edited or ended: every open incident that it is or was about looks again and remembers it.
+    """Make, edit or end a silence. Every open incident that it is or was about looks again and remembers it.
 
     One silence that has no room is announced by the router: who asked was answered before the worker could know.
     """
@@ -200,7 +200,7 @@ def _look_again(batch: Batch, effect: silences.SilenceEffect, incidents: Sequenc
 
 
 def _take_beat(batch: Batch, event: Event, message: str) -> None:
-    """A heartbeat that was heard."""
+    """Add a heartbeat that was received."""
     for spec in batch.rules.probes.get("heartbeat", ()):
         if spec.get("name") == event.name:
             beat = heard_beat(spec, event, batch.rules.services)
@@ -221,7 +221,7 @@ def heard_beat(spec: Mapping[str, object], event: Event, services: Services) -> 
 
 
 def beat_of(spec: Mapping[str, object], at: datetime, services: Services, *, heard: bool) -> HeartbeatInput:
-    """The input of one beat (or of the expectation of one) of an entry of `probes: heartbeat:`."""
+    """Return the input of one beat (or of the expectation of one) of an entry of `probes: heartbeat:`."""
     schedule = {name: str(spec[name]) for name in ("cron", "timezone") if spec.get(name)}
     for name in ("every", "grace", "max_run"):
         if spec.get(name):
@@ -271,7 +271,7 @@ def _growth(rule: Rule, labels: Mapping[str, str], samples: Sequence[Sample]) ->
 
 
 def _moments_since(times: Iterable[datetime], rule: Rule, labels: Mapping[str, str], batch: Batch) -> list[datetime]:
-    """When to judge a series: at these times, and after a late sample at those of all samples after it, again."""
+    """Return when to evaluate a series: at these times, and after a late sample at those of all samples after it, again."""
     assert rule.condition is not None
     moments = set(times)
     since = min(moments)
@@ -281,7 +281,7 @@ def _moments_since(times: Iterable[datetime], rule: Rule, labels: Mapping[str, s
 
 
 def take_measured(batch: Batch, measured: Measured, message: str) -> None:
-    """A judged series goes to the incidents of its rule."""
+    """Add an evaluated series to the incidents of its rule."""
     labels = measured_labels(measured.rule, measured.labels)
     for route in batch.rules.routes_for(measured.rule, routed_labels(measured.rule, measured.labels)):
         batch.add(route, labels, measured, message)

@@ -48,7 +48,7 @@ def gone_probes(context: Context, rules: Rules, now: datetime) -> set[str]:
 
 
 def look_at_all(batch: Batch, *, pages: int, inline: int) -> None:
-    """The rules changed: have everything looked at that is open, and end what nothing can report any more."""
+    """Have every open incident looked at after the rules changed, and end what nothing can report any more."""
     digest = rules_digest(batch.rules)
     keys, after = _pages(batch.store, "", pages, lambda each: each.is_listed())
     gone = gone_probes(batch.context, batch.rules, batch.now)
@@ -58,7 +58,7 @@ def look_at_all(batch: Batch, *, pages: int, inline: int) -> None:
 
 
 def look_at_changed(batch: Batch, *, pages: int, inline: int) -> None:
-    """Silences or causes changed: have looked at what they may mute, or muted before."""
+    """Have looked at what changed silences or causes may mute, or muted before."""
     names = batch.context.changed or (EVERYTHING,)
     silences = tuple(name.removeprefix(SILENCE_NAME) for name in names if name.startswith(SILENCE_NAME))
     everything = EVERYTHING in names or {*silences} - {each.id for each in batch.context.all_silences}

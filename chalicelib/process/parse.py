@@ -36,7 +36,7 @@ WebhooksContent = Events | Samples | Wake | StormReport | Look | Action | SetSil
 
 
 def read_content(body: str, store: Store, rules: Rules) -> WebhooksContent:
-    """What a message says, a webhook's body parsed and masked; raises ParseError with the reason.
+    """Return what a message says, a webhook's body parsed and masked; raises ParseError with the reason.
 
     Raises ProcessedError when a stored body was dropped because the webhook was processed.
     """
@@ -107,7 +107,7 @@ def _what_to_name(word: str, source: str) -> str:
 def parsed(
     source: str, headers: Mapping[str, str], body: bytes, rules: Rules, received_at: datetime
 ) -> tuple[Event, ...]:
-    """The events of a webhook, masked. A declared source has precedence over none: its entry names the mapping.
+    """Return the events of a webhook, masked. A declared source has precedence over none: its entry names the mapping.
 
     Raises ParseError, whatever went wrong: what a source cannot read now it cannot read later.
     """
@@ -132,7 +132,8 @@ def _ready(events: Sequence[Event], received_at: datetime) -> tuple[Event, ...]:
 
 
 def _distinct_end(event: Event, received_at: datetime) -> Event:
-    """An end whose body has no time of its own is the end of what burns now, though the same was said once before.
+    """Return an end whose body has no time of its own is the end of what burns now, though the same was said once
+    before.
 
     A fault is not: a body without a time that comes again is the same delivery, and nobody is woken by it twice.
     """
@@ -142,7 +143,7 @@ def _distinct_end(event: Event, received_at: datetime) -> Event:
 
 
 def _not_ahead(event: Event, received_at: datetime) -> Event:
-    """Nothing occurred after it was received: a sender's clock that runs ahead is corrected."""
+    """Correct a sender's clock that runs ahead: nothing occurred after it was received."""
     if event.occurred_at <= received_at:
         return event
     starts_at = min(event.starts_at, received_at) if event.starts_at else None

@@ -65,11 +65,11 @@ class Inbox(Protocol):
     """The queue of what is to be recorded."""
 
     def take(self) -> Sequence[Mapping[str, str]]:
-        """Some of the messages that wait (messageId, receiptHandle, body), hidden for a while; none when none waits."""
+        """Return some of the messages that wait (messageId, receiptHandle, body), hidden for a while; none when none waits."""
         ...
 
     def delete(self, receipts: Sequence[str]) -> None:
-        """Those messages are done."""
+        """Delete messages that are done."""
         ...
 
 
@@ -106,7 +106,7 @@ class Recorder:
             self._lines.append((at, "r", codec.encode(content)))
 
     def _act(self, action: Action) -> None:
-        """An act on an incident is kept by the labels of its group: under other rules no incident has its id."""
+        """Keep an act on an incident by the labels of its group: under other rules no incident has its id."""
         if action.kind not in REPLAYED:
             return
         matchers = dict(action.matchers)
@@ -182,7 +182,7 @@ def _read(bodies: Iterable[str], dead: DeadLetters) -> tuple[list[Line], Sums]:
 
 
 def _drained(inbox: Inbox) -> dict[str, str]:
-    """The bodies that wait, by their receipts; so many that they are recorded long before they are seen again."""
+    """Return the bodies that wait, by their receipts; so many that they are recorded long before they are seen again."""
     found: dict[str, str] = {}
     while len(found) < ROUND_MESSAGES:
         some = inbox.take()
@@ -193,7 +193,7 @@ def _drained(inbox: Inbox) -> dict[str, str]:
 
 
 def chunks(lines: Iterable[Line]) -> Iterator[tuple[str, str, bytes]]:
-    """The lines by day and in order, packed: (day, name, data) of each item. The same lines make the same items."""
+    """Yield the lines by day and in order, packed: (day, name, data) of each item. The same lines make the same items."""
     by_day: dict[str, list[Line]] = {}
     for line in once(sorted(lines, key=lambda each: each[0])):
         by_day.setdefault(f"{from_seconds(line[0]):%Y-%m-%d}", []).append(line)
@@ -205,7 +205,7 @@ def chunks(lines: Iterable[Line]) -> Iterator[tuple[str, str, bytes]]:
 
 
 def once(lines: Iterable[Line]) -> Iterator[Line]:
-    """The lines without events that were there before: a delivery that comes twice says nothing new."""
+    """Yield the lines without events that were there before: a delivery that comes twice says nothing new."""
     seen: set[tuple[str, str]] = set()
     for line in lines:
         if line[1] == "e":
@@ -247,7 +247,7 @@ class HistoryPage:
 
 
 def page(store: Store, day: str, after: str) -> HistoryPage | None:
-    """The first item of a day (`2026-11-26`) whose name comes after; None when there is none."""
+    """Return the first item of a day (`2026-11-26`) whose name comes after; None when there is none."""
     found = store.history(day, after)
     if found is None:
         return None
@@ -256,12 +256,12 @@ def page(store: Store, day: str, after: str) -> HistoryPage | None:
 
 
 def unpacked(data: bytes) -> list[Line]:
-    """The lines of an item."""
+    """Return the lines of an item."""
     return [(float(at), str(kind), body) for at, kind, body in json.loads(zlib.decompress(bytes(data)))["lines"]]
 
 
 def _timeline_line(line: Line) -> dict[str, Any]:
-    """The line in the form that `tocsin replay` reads (docs/replay.md)."""
+    """Return the line in the form that `tocsin replay` reads (docs/replay.md)."""
     at, kind, body = line
     found: dict[str, Any] = {"at": _stamp(from_seconds(at))}
     value: Any = codec.decode(KINDS[kind], body)
@@ -316,7 +316,7 @@ def _silence(silence: Silence) -> dict[str, Any]:
 
 
 def _matchers(matchers: Sequence[Matcher]) -> list[str] | Mapping[str, str]:
-    """As a mapping, the form of the timeline; as words where two are for one label."""
+    """Return the matchers as a mapping, the form of the timeline; as words where two are for one label."""
     if len({each.label for each in matchers}) < len(matchers):
         return [each.written() for each in matchers]
     return {each.label: each.operator + each.value for each in matchers}

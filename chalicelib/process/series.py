@@ -27,7 +27,7 @@ class StoredSeries:
     services: Services = NO_SERVICES
 
     def buckets(self, metric: str, since: datetime, until: datetime) -> Sequence[Bucket]:
-        """Oldest first."""
+        """Return the buckets, oldest first."""
         found = self.store.buckets(metric, self.labels, since, until)
         if found:
             return found
@@ -38,12 +38,12 @@ class StoredSeries:
         return self.store.buckets(metric, max(shared, key=self.nearness), since, until)
 
     def nearness(self, labels: Mapping[str, str]) -> tuple[int, int, list[tuple[str, str]]]:
-        """How well labels fit those of the series: many the same, few others; of equals always the same one."""
+        """Return how well labels fit those of the series: many the same, few others; of equals always the same one."""
         shared = len(labels.keys() & self.labels.keys())
         return shared, -len(labels), sorted(labels.items())
 
     def event_times(self) -> Sequence[datetime]:
-        """None: samples are not events."""
+        """Return nothing: samples are not events."""
         return ()
 
 
@@ -54,13 +54,13 @@ def _agree(one: Mapping[str, str], other: Mapping[str, str], services: Services)
 
 
 def primary_metric(rule: Rule) -> str:
-    """The metric whose series are the rule's alerts: the first that its condition names."""
+    """Return the metric whose series are the rule's alerts: the first that its condition names."""
     assert rule.condition is not None
     return min(rule.condition.metrics, key=rule.condition.text.find)
 
 
 def series_labels(rule: Rule, sample: Sample, store: Store, services: Services) -> list[Mapping[str, str]]:
-    """The label sets of the rule's alerts that a sample is about."""
+    """Return the label sets of the rule's alerts that a sample is about."""
     primary = primary_metric(rule)
     if sample.metric == primary:
         return [sample.labels]
@@ -71,7 +71,7 @@ def series_labels(rule: Rule, sample: Sample, store: Store, services: Services) 
 def evaluation(
     rule: Rule, labels: Mapping[str, str], store: Store, at: datetime, services: Services
 ) -> TimedEvaluation:
-    """What the rule's condition, and its `clear`, say of a series at a time. `labels` are those it is stored under."""
+    """Return what the rule's condition, and its `clear`, say of a series at a time. `labels` are those it is stored under."""
     assert rule.condition is not None
     series = StoredSeries(store, labels, services)
     clear = evaluate(rule.clear, series, at) if rule.clear is not None else None
@@ -79,7 +79,7 @@ def evaluation(
 
 
 def evaluations_of(incident: Incident, rules: Rules, store: Store, now: datetime) -> dict[str, TimedEvaluation]:
-    """The conditions of the incident's measured alerts that are due to be asked again."""
+    """Return the conditions of the incident's measured alerts that are due to be asked again."""
     found: dict[str, TimedEvaluation] = {}
     for alert in incident.alerts.values():
         rule = rules.by_name.get(alert.rule)
@@ -95,12 +95,12 @@ def measured_under(alert: Alert, rule: Rule, rules: Rules) -> Mapping[str, str]:
 
 
 def _alert_is_due(alert: Alert, now: datetime) -> bool:
-    """True when a measured alert must be asked again at `now`."""
+    """Return whether a measured alert must be asked again at `now`."""
     return alert.active or (alert.evaluation.recheck_at is not None and alert.evaluation.recheck_at <= now)
 
 
 def watches_silence(rule: Rule) -> bool:
-    """True when nothing happening can make the rule fire."""
+    """Return whether nothing happening can make the rule fire."""
     if rule.no_data == "alert":
         return True
     return rule.condition is not None and ("absent" in rule.condition.text or _can_rise(rule))

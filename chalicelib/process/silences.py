@@ -107,7 +107,7 @@ def _concerned(found: Silence | None, at: datetime) -> tuple[tuple[Matcher, ...]
 
 
 def find(context: Context, id: str) -> Silence | None:
-    """The silence or maintenance of that id."""
+    """Return the silence or maintenance of that id."""
     return next((each for each in context.all_silences if each.id == id), None)
 
 
@@ -117,7 +117,7 @@ def check_room(context: Context, given: SetSilence, now: datetime) -> None:
 
 
 def _with_silence(context: Context, given: SetSilence, now: datetime) -> Context | None:
-    """The context with the silence as it was decided; None when it knows that, or better.
+    """Return the context with the silence as it was decided; None when it knows that, or better.
 
     FullError without room; KeyUsedError when the key of the request made another silence.
     """
@@ -143,7 +143,7 @@ def _with_silence(context: Context, given: SetSilence, now: datetime) -> Context
 
 
 def _with_expired(context: Context, given: ExpireSilence, now: datetime) -> Context | None:
-    """The context in which it is over; None when it is so already, or was decided anew since.
+    """Return the context in which it is over; None when it is so already, or was decided anew since.
 
     It is never refused: the few bytes more are gone when something else is changed, since ended silences go first.
     """
@@ -187,7 +187,7 @@ def _decision(given: SetSilence | ExpireSilence) -> tuple[str, str, datetime]:
 
 
 def _timeline_text(given: SetSilence) -> str:
-    """What was done, for the timeline of an incident: `silenced until 2026-11-26 14:00 UTC: deploying`."""
+    """Return what was done, for the timeline of an incident: `silenced until 2026-11-26 14:00 UTC: deploying`."""
     silence, word = given.silence, "maintenance" if given.maintenance else "silenced"
     return f"{word} until {silence.ends_at.astimezone(UTC):%Y-%m-%d %H:%M} UTC" + _comment(silence)
 

@@ -19,7 +19,7 @@ Values = Callable[[str], str | None]
 
 
 def source_hash(text: str) -> str:
-    """What tells that a compiled file belongs to a text."""
+    """Return what tells that a compiled file belongs to a text."""
     return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()
 
 
@@ -30,7 +30,7 @@ def built(content: Mapping[str, Any]) -> Rules:
 
 
 def from_compiled(json_text: str) -> Rules:
-    """The rules from what `compile_rules` of `rules/file/` made; RulesError when it is not that."""
+    """Return the rules from what `compile_rules` of `rules/file/` made; RulesError when it is not that."""
     try:
         content = json.loads(json_text)
         if content["v"] != COMPILED_VERSION:

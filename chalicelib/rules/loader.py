@@ -24,7 +24,7 @@ class RulesFile(Protocol):
 
 
 def load_rules(folder: Path | str, variables: Values | None = os.environ.get) -> Rules:
-    """The rules in a folder. RulesError when there are none or they have mistakes.
+    """Return the rules in a folder. RulesError when there are none or they have mistakes.
 
     `variables` returns the value of a `${NAME}` of the file; a compiled file has its values already. With None they stay.
     """

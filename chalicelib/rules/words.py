@@ -12,7 +12,7 @@ from chalicelib.targets import kinds
 
 
 def sentence(rule: Rule) -> str:
-    """What a rule means, in one English sentence."""
+    """Return what a rule means, in one English sentence."""
     said = _severity(rule)
     severity = said.value if said else "with the severity of its event"
     if rule.condition is None:
@@ -33,7 +33,7 @@ def sentence(rule: Rule) -> str:
 
 
 def _severity(rule: Rule) -> Severity | None:
-    """None: its event's. What is measured has no event, and is a warning."""
+    """Return the severity; None where it is the event's. What is measured has no event, and is a warning."""
     if rule.severity is None and rule.condition is not None and not rule.condition.counts_events:
         return Severity.WARNING
     return rule.severity
@@ -117,5 +117,5 @@ def _targets(targets: Sequence[Target]) -> str:
 
 
 def target_words(target: Target) -> str:
-    """A target for people; of an address that may hold a secret only its host."""
+    """Return a target for people; of an address that may hold a secret only its host."""
     return kinds()[target.kind].shown(target.address)

@@ -35,7 +35,7 @@ class Queue(Protocol):
     """A queue that says how much is in it."""
 
     def held(self) -> tuple[int, int]:
-        """How many messages can be seen, and how many are hidden since somebody has taken them."""
+        """Return how many messages can be seen, and how many are hidden since somebody has taken them."""
         ...
 
 

@@ -29,7 +29,7 @@ class SourceActivity:
     turned_at: datetime | None = None
 
     def __str__(self) -> str:
-        """The numbers as one short text."""
+        """Return the numbers as one short text."""
         seconds = (self.first_at, self.last_at, self.turned_at or self.first_at)
         times = [int(at.timestamp()) for at in seconds]
         return " ".join(
@@ -38,7 +38,7 @@ class SourceActivity:
 
 
 def activity_from(text: str) -> SourceActivity | None:
-    """What `str` made; None for anything else."""
+    """Return what `str` made; None for anything else."""
     try:
         first, last, turned, times, gap, before = (int(each) for each in text.split())
         moments = [from_seconds(at) for at in (first, last, turned)]
@@ -48,7 +48,7 @@ def activity_from(text: str) -> SourceActivity | None:
 
 
 def seen_again(before: SourceActivity | None, at: datetime) -> SourceActivity:
-    """The record after the source sent something at `at`; what is old or came in the same minute changes nothing."""
+    """Return the record after the source sent something at `at`; what is old or came in the same minute changes nothing."""
     if before is None:
         return SourceActivity(at, at, turned_at=at)
     if at < before.last_at + APART:
@@ -61,7 +61,7 @@ def seen_again(before: SourceActivity | None, at: datetime) -> SourceActivity:
 
 
 def silence_allowed(activity: SourceActivity) -> timedelta | None:
-    """How long the source may be silent; None while it is not known well enough."""
+    """Return how long the source may be silent; None while it is not known well enough."""
     age = activity.last_at - activity.first_at
     if activity.times < TIMES or age < KNOWN:
         return None
@@ -70,6 +70,6 @@ def silence_allowed(activity: SourceActivity) -> timedelta | None:
 
 
 def is_quiet(activity: SourceActivity, now: datetime) -> bool:
-    """True when the source has been silent for longer than it ever is."""
+    """Return whether the source has been silent for longer than it ever is."""
     allowed = silence_allowed(activity)
     return allowed is not None and now - activity.last_at > allowed

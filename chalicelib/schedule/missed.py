@@ -318,7 +318,7 @@ def _newest(alert: Alert) -> datetime | None:
 
 
 def _received_nearly(event: Event, incidents: Iterable[Incident]) -> bool:
-    """A notification of which only the sentence is left has lost what it is about: its policy and time know it."""
+    """Return a notification of which only the sentence is left has lost what it is about: its policy and time know it."""
     policy = event.labels.get("policy_id")
     if event.labels.get("issue_category") == METRIC:
         return any(_is_its_alert(alert, event) for incident in incidents for alert in incident.alerts.values())

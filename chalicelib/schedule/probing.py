@@ -57,7 +57,7 @@ class Tried:
 
     @property
     def down(self) -> bool:
-        """True when what is watched was found down."""
+        """Return whether what is watched was found down."""
         return any(each.metric == "uptime" and not each.value for each in self.samples)
 
 
@@ -171,7 +171,7 @@ def _broken(job: Job, error: Exception, samples: Sequence[Sample]) -> Tried:
 
 
 def _is_final(error: Exception) -> bool:
-    """True for what the rules or a limit of ours forbid: it will not be otherwise a few seconds later."""
+    """Return True for what the rules or a limit of ours forbid: it will not be otherwise a few seconds later."""
     if isinstance(error, TargetUnavailableError):
         return bool(error.retry_after or getattr(error, "final", False))
     return isinstance(error, RulesError | TargetRejectedError)

@@ -93,7 +93,7 @@ def _refused_sources(store: Store) -> list[str]:
 
 
 def _refused(run: Reconciliation, source: str) -> str:
-    """Why the source's refusals are trouble; empty when they are not: a few among many accepted, or no more than ever."""
+    """Return why the source's refusals are trouble; empty when they are not: a few among many accepted, or no more than ever."""
     series = [labels for labels in run.store.label_sets(REFUSED) if labels.get("source") == source]
     recent = {
         labels.get("status", ""): _total(run.store, REFUSED, labels, run.now - REFUSED_SPAN, run.now)

@@ -110,7 +110,7 @@ def _new_marks(batch: Batch, *, anew: bool) -> dict[str, str]:
 
 
 def _look_at_causes(batch: Batch) -> None:
-    """A cause whose end was saved by a worker that then died is a cause no longer."""
+    """Remove causes whose end was saved by a worker that then died."""
     keys = dict.fromkeys(each.fingerprint.rpartition("/")[0] for each in batch.context.causes)
     for key, incident in batch.store.load_all(keys).items():
         batch.wake(key, route_by_id(batch.rules, incident), incident.group)
@@ -137,7 +137,7 @@ def _wake(batch: Batch) -> timedelta:
 
 
 def _expect_beats(batch: Batch, *, anew: bool) -> None:
-    """A heartbeat that was never heard is late too: its clock starts when the rules first name it.
+    """Start the clock of a heartbeat when the rules first name it, so that one that never came is late too.
 
     One with `from_first_beat` is left out: nothing is expected of it before.
     `anew`: the rules changed, and may lead it to an incident in which its clock does not run yet.
@@ -154,7 +154,7 @@ def _expect_beats(batch: Batch, *, anew: bool) -> None:
 
 
 def _watch_silence(batch: Batch, context: Context) -> None:
-    """Rules that fire on silence are asked even where nothing was ever measured, once their window has passed."""
+    """Ask rules that fire on silence even where nothing was ever measured, once their window has passed."""
     watching = [rule for rule in batch.rules.rules if watches_silence(rule) and _measures(rule)]
     if not watching:
         return
@@ -181,7 +181,7 @@ def _marked(store: Store, context: Context, marks: dict[str, str]) -> Context:
 
 
 def _mark_looked_at(store: Store, changed_at: datetime) -> None:
-    """Unless they changed again; a conflict leaves it to the next tick."""
+    """Mark them as looked at unless they changed again; a conflict leaves it to the next tick."""
     context = store.context()
     if context.changed_at == changed_at:
         with suppress(ConflictError):

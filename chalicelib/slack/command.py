@@ -60,13 +60,13 @@ class Command:
 
 
 def is_known(text: str) -> bool:
-    """Whether the words are a command other than help."""
+    """Return whether the words are a command other than help."""
     first = text.split(maxsplit=1)[0].lower() if text.strip() else ""
     return first in WORDS
 
 
 def parsed(text: str) -> Command:
-    """What the words ask for; RequestError says what is missing."""
+    """Return what the words ask for; RequestError says what is missing."""
     word, *behind = text.split(maxsplit=1)
     word = word.lower()
     matchers, words = leading_matchers(behind[0] if behind else "")
@@ -104,7 +104,7 @@ def mentioned(text: str) -> str:
 
 
 def escaped(text: str) -> str:
-    """The text with Slack's three control characters dead: mentions, links and special commands stay text."""
+    """Return the text with Slack's three control characters dead: mentions, links and special commands stay text."""
     return text.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
 
 
@@ -129,7 +129,7 @@ def _row(row: Mapping[str, Any]) -> str:
 
 
 def shown(found: Mapping[str, Any]) -> str:
-    """One incident: what burns, who was told, who answered, what happened last."""
+    """Show one incident: what fires, who was notified, who answered, what happened last."""
     lines = [f"{_icon(found)} *{said(found['title'])}*", f"`{found['id']}` · {_state(found)}"]
     lines += [_alert(alert) for alert in found["alerts"][:MAX_ROWS]]
     more = len(found["alerts"]) - MAX_ROWS
@@ -172,7 +172,7 @@ def _entry(entry: Mapping[str, Any]) -> str:
 
 
 def silences_listed(rows: Sequence[Mapping[str, Any]]) -> str:
-    """The silences and maintenance, one a line."""
+    """Return the silences and maintenance, one a line."""
     if not rows:
         return "🔔 Nothing is silenced."
     return _joined(["*Silenced*", *(_silence(row) for row in rows[:MAX_ROWS])], len(rows) - MAX_ROWS)
@@ -254,7 +254,7 @@ def _icon(row: Mapping[str, Any]) -> str:
 
 
 def said(text: Any, most: int = MAX_TITLE_CHARACTERS) -> str:
-    """Outside text on one line, cut, dead."""
+    """Return outside text on one line, cut, dead."""
     plain = " ".join(str(text).split())
     return escaped(plain if len(plain) <= most else plain[: most - 1] + "…")
 
@@ -269,12 +269,12 @@ def _capital(text: str) -> str:
 
 
 def _code(text: str) -> str:
-    """Text inside backticks: none of its own."""
+    """Return text inside backticks: none of its own."""
     return said(text.replace("`", "'"))
 
 
 def at(stamp: str | None) -> str:
-    """A time in each reader's own zone: https://docs.slack.dev/messaging/formatting-message-text#date-formatting."""
+    """Return a time in each reader's own zone: https://docs.slack.dev/messaging/formatting-message-text#date-formatting."""
     if not stamp:
         return "an unknown time"
     at = datetime.fromisoformat(stamp.replace("Z", "+00:00"))
@@ -282,7 +282,7 @@ def at(stamp: str | None) -> str:
 
 
 def _joined(lines: Sequence[str], more: int = 0) -> str:
-    """The lines that fit, and how many did not."""
+    """Return the lines that fit, and how many did not."""
     kept: list[str] = []
     length = 0
     for line in lines:

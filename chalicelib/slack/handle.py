@@ -136,7 +136,7 @@ class SlackRequest:
 
     @property
     def by(self) -> str:
-        """The person's name; what Slack's request called them where Slack does not tell."""
+        """Return the person's name; what Slack's request called them where Slack does not tell."""
         asked = self.asked
         found = vendors.slack().person(asked.user, self.clients, now=self.now)
         return requests.person(found or asked.name or asked.user)
@@ -366,7 +366,7 @@ def _act_on(kind: ActionKind) -> Callable[[SlackRequest, command.Command], str]:
 
 
 def _assign(request: SlackRequest, asked: command.Command) -> str:
-    """Assign to a name, or to the person that a mention names."""
+    """Return assign to a name, or to the person that a mention names."""
     user = command.mentioned(asked.said)
     name = vendors.slack().person(user, request.clients, now=request.now) if user else ""
     to = requests.person(name or user or asked.said)
@@ -451,7 +451,7 @@ _KINDS: dict[str, Callable[[SlackRequest], Reply]] = {
 
 
 def asked_back(action: Action, *, queues: Queues, clients: Clients, now: datetime) -> Handled:
-    """An act at PagerDuty that names only PagerDuty's incident: ask which of ours it is, and hand it on.
+    """Return an act at PagerDuty that names only PagerDuty's incident: ask which of ours it is, and hand it on.
 
     Incidents with child alerts have no incident_key; the key of their alert is ours.
     """

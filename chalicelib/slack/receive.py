@@ -52,7 +52,7 @@ def answered(
     open_view: OpenView,
     now: datetime,
 ) -> HttpResponse:
-    """The answer to one request of Slack, after what it asks for was stored by `put`."""
+    """Return the answer to one request of Slack, after what it asks for was stored by `put`."""
     lower = {name.lower(): str(value) for name, value in headers.items()}
     try:
         if len(body) > MAX_BODY_BYTES:
@@ -85,7 +85,7 @@ def verify(headers: Mapping[str, str], body: bytes, secrets: Sequence[str], now:
 
 
 def _check_sender(headers: Mapping[str, str], body: bytes, secrets: Secrets, now: datetime) -> None:
-    """A signature that does not fit is tried once more with values read again: the secret may just have changed."""
+    """Check the signature, once more with values read again when it does not fit: the secret may just have changed."""
     values = list(secrets.values(SECRETS))
     try:
         verify(headers, body, values, now)
@@ -118,7 +118,7 @@ def _answer(
 
 
 def _handshake(payload: Mapping[str, Any]) -> HttpResponse:
-    """The Events API asks whether the address is ours; nothing else that it sends is needed."""
+    """Answer the Events API's question whether the address is ours. Nothing else that it sends is needed."""
     if payload.get("type") == "url_verification":
         return HttpResponse(200, {"challenge": str(payload.get("challenge") or "")}, reason="url_verification")
     return HttpResponse(200, {}, reason="nothing to do for an event")
@@ -145,7 +145,7 @@ def _pressed(
 
 
 def _of_action(payload: Mapping[str, Any], action: Mapping[str, Any], now: datetime) -> Interaction | None:
-    """What a button or a menu asks for; None for links, for others' buttons and for a menu without a choice."""
+    """Return what a button or a menu asks for; None for links, for others' buttons and for a menu without a choice."""
     name = _text(action.get("action_id"))
     kind = KINDS.get(name)
     value = _text(action.get("value"))

@@ -27,7 +27,7 @@ FILLED = "matchers:filled"
 def view(
     incident: str, *, channel: str = "", about: str = "", matchers: Sequence[str] = (), filled: bool = False
 ) -> dict[str, Any]:
-    """The modal for an incident; `about` is ready-made mrkdwn that says which one."""
+    """Return the modal for an incident; `about` is ready-made mrkdwn that says which one."""
     lines = "\n".join(matchers)[:MAX_MATCHERS_CHARACTERS]
     which = _input(FILLED if filled else "matchers", "matchers", "Which alerts", optional=True, multiline=True)
     which["element"]["placeholder"] = _plain("service=checkout")
@@ -73,7 +73,7 @@ def notice(text: str) -> dict[str, Any]:
 
 
 def entered(values: Any) -> dict[str, str]:
-    """What was typed, by field, from a submission's `state.values`."""
+    """Return what was typed, by field, from a submission's `state.values`."""
     found: dict[str, str] = {}
     for elements in values.values() if isinstance(values, Mapping) else ():
         for name, element in elements.items() if isinstance(elements, Mapping) else ():
@@ -83,7 +83,7 @@ def entered(values: Any) -> dict[str, str]:
 
 
 def mistakes(fields: Mapping[str, str], values: Mapping[str, Any], now: datetime) -> dict[str, str]:
-    """What is wrong, by the id of the block that it is shown under; empty when it can be done."""
+    """Return what is wrong, by the id of the block that it is shown under; empty when it can be done."""
     found: dict[str, str] = {}
     try:
         if matchers := parse_text(fields.get("matchers", "")):

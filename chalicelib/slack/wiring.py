@@ -65,7 +65,7 @@ def _posted(url: str, token: str, body: Mapping[str, Any]) -> dict[str, Any]:
 
 @lru_cache(maxsize=1)
 def ports(account: str | None) -> SlackPorts:
-    """The ports of this stage; `account` is the AWS account, None where only AWS can tell it."""
+    """Return the ports of this stage; `account` is the AWS account, None where only AWS can tell it."""
     settings = Settings.from_env(os.environ)
     client = AwsJsonClient(settings.region, timeout_seconds=TIMEOUT_SECONDS)
     return SlackPorts(
@@ -75,7 +75,7 @@ def ports(account: str | None) -> SlackPorts:
 
 
 def answer(headers: Mapping[str, str], body: bytes, *, account: str | None, now: datetime) -> HttpResponse:
-    """What Slack is told, after what it asks for was stored."""
+    """Return the answer to Slack, after what it asks for was stored."""
     stage_ports = ports(account)
     stage_ports.secrets.values(NEEDED)
     return answered(

@@ -49,7 +49,7 @@ def delivery_id(headers: Mapping[str, str], body: bytes) -> str | None:
 
 
 def parse(body: bytes, *, source: str, received_at: datetime) -> list[Event]:
-    """One event for each alert of the group; one that says so when there is none."""
+    """Return one event for each alert of the group; one that says so when there is none."""
     payload = coerce.json_object(body)
     alerts = [each for each in coerce.items(payload.get("alerts")) if isinstance(each, dict)]
     if not alerts and isinstance(payload.get("labels"), dict):
@@ -115,7 +115,7 @@ def _event(alert: Mapping[str, Any], payload: Mapping[str, Any], source: str, re
 
 
 def _fingerprint(alert: Mapping[str, Any], labels: Mapping[str, str]) -> str:
-    """Alertmanager's own; without one a hash of the labels. It is hexadecimal: what is anything else is hashed."""
+    """Return Alertmanager's own fingerprint; without one a hash of the labels. It is hexadecimal: what is anything else is hashed."""
     said = coerce.line(alert.get("fingerprint"), 100)
     if said and not re.fullmatch(r"[A-Za-z0-9_-]{1,64}", said):
         return coerce.digest(said)
@@ -150,7 +150,7 @@ def _first(values: Mapping[str, str], names: Sequence[str]) -> str:
 def _status(
     alert: Mapping[str, Any], payload: Mapping[str, Any], ended_at: datetime | None, received_at: datetime
 ) -> Status:
-    """The alert's own word; a group that fires may hold alerts that ended."""
+    """Return the alert's own word; a group that fires may hold alerts that ended."""
     said = coerce.word(alert.get("status"))
     if not said:
         if ended_at is not None:

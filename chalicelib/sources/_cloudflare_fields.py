@@ -173,7 +173,7 @@ def said_state(data: Mapping[str, Any], kind: str) -> str:
 
 
 def environment_of(data: Mapping[str, Any]) -> str:
-    """`ENVIRONMENT_PRODUCTION` is production."""
+    """Return `ENVIRONMENT_PRODUCTION` is production."""
     said = coerce.line(data.get("environment"), 100)
     return said.removeprefix("ENVIRONMENT_").lower() if said.isupper() else said
 

@@ -93,7 +93,7 @@ def _pages_title(data: Mapping[str, Any], said: Mapping[str, str]) -> str:
 
 
 def _origin_title(data: Mapping[str, Any]) -> str:
-    """`Origin of example.com, example.org is unreachable`."""
+    """Return `Origin of example.com, example.org is unreachable`."""
     zones = dict.fromkeys(filter(None, (coerce.line(coerce.at(each, "zone_name"), 100) for each in unreachable(data))))
     named = ", ".join([*zones][:5]) or zone_of(data)
     return f"Origin of {named} is unreachable" if named else ""
@@ -131,7 +131,7 @@ def _composed_state(data: Mapping[str, Any], said: Mapping[str, str], kind: str)
 
 
 def _certificate_title(data: Mapping[str, Any], said: Mapping[str, str], event: str) -> str:
-    """`Certificate of blog.com: validation failed`."""
+    """Return `Certificate of blog.com: validation failed`."""
     named = ", ".join(hosts_of(data)[:3]) or said.get("zone_name") or said.get("certificate_id") or ""
     words = " ".join(coerce.word(event).split(".")[-2:]).replace("_", " ") if "." in event else ""
     if days := said.get("days_til_expiration"):

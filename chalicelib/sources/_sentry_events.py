@@ -30,7 +30,7 @@ _PROJECT = re.compile(r"/projects/[^/\s]{1,100}/([^/\s?#]{1,100})/")
 
 
 def event_data(data: Mapping[str, Any], resource: str) -> dict[str, Any]:
-    """`data` with what occurred under `event`, whichever resource brings it."""
+    """Return `data` with what occurred under `event`, whichever resource brings it."""
     found = coerce.table(data.get(resource)) if resource == "error" else {}
     found = found or coerce.table(data.get("event")) or coerce.table(data.get("error"))
     issue = coerce.table(data.get("issue"))

@@ -56,7 +56,7 @@ def severity_of(status: Status, *levels: Any) -> Severity:
 
 
 def metadata_title(metadata: Any) -> str:
-    """`ValueError: bad value`, or the title among the metadata; empty when they say nothing."""
+    """Return `ValueError: bad value`, or the title among the metadata; empty when they say nothing."""
     found = coerce.table(metadata)
     kind, value = coerce.line(found.get("type"), 200), coerce.head(found.get("value"))
     if kind or value:
@@ -94,7 +94,7 @@ def page_of(*values: Any) -> str | None:
 
 
 def fallback_title(resource: str, action: str, subject: str) -> str:
-    """`Sentry: metric alert critical in web`, for what has no title of its own."""
+    """Return `Sentry: metric alert critical in web`, for what has no title of its own."""
     said = f"Sentry: {resource} {action}".replace("_", " ")
     return f"{said} in {subject}" if subject else said
 

@@ -115,7 +115,7 @@ def _issue_summary(data: Mapping[str, Any], issue: Mapping[str, Any]) -> str:
 
 
 def _issue_facts(issue: Mapping[str, Any]) -> str:
-    """`412 events, 31 users, first seen 2026-11-24 08:00 UTC, last seen …`, as far as it is said."""
+    """Return `412 events, 31 users, first seen 2026-11-24 08:00 UTC, last seen …`, as far as it is said."""
     said = []
     for word, key in (("event", "count"), ("user", "userCount")):
         if (number := coerce.number(issue.get(key))) is not None:

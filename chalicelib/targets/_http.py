@@ -42,7 +42,7 @@ class VendorAnswer:
     text: str
 
     def json(self) -> dict[str, Any]:
-        """The body when it is a JSON object, else an empty one."""
+        """Return the body when it is a JSON object, else an empty one."""
         try:
             found = json.loads(self.text)
         except (ValueError, RecursionError):
@@ -51,7 +51,7 @@ class VendorAnswer:
 
 
 def encoded(body: Mapping[str, Any]) -> bytes:
-    """The body as compact UTF-8 JSON; what cannot be encoded becomes a question mark."""
+    """Return the body as compact UTF-8 JSON; what cannot be encoded becomes a question mark."""
     return json.dumps(body, ensure_ascii=False, separators=(",", ":")).encode("utf-8", "replace")
 
 
@@ -122,7 +122,7 @@ def send_to(
 
 
 def _text(response: httpx.Response) -> str:
-    """The body, bounded; empty when it broke off, since the status is then all that is known."""
+    """Return the body, bounded; empty when it broke off, since the status is then all that is known."""
     found = bytearray()
     try:
         for chunk in response.iter_bytes():
@@ -135,7 +135,7 @@ def _text(response: httpx.Response) -> str:
 
 
 def raise_for_status(answer: VendorAnswer, *, name: str, now: datetime, wait: timedelta | None = None) -> None:
-    """Nothing for 2xx; else the error that the status stands for.
+    """Raise the error that the status stands for; nothing for 2xx.
 
     429 comes back after what Retry-After says, else after `wait`. 408, 425 and 5xx come back, and may have been taken.
     Everything else is for good.
@@ -161,7 +161,8 @@ def retry_after(headers: Mapping[str, str], now: datetime) -> timedelta | None:
 
 
 def check_address(url: str, clients: Clients, *, name: str) -> None:
-    """TargetRejectedError unless a message may be sent there: https, and no link-local, metadata or loopback address.
+    """Raise TargetRejectedError unless a message may be sent there: https, and no link-local, metadata or loopback
+    address.
 
     A name that cannot be resolved passes: connecting then says so. Between this look-up and the connection the name
     may change; the addresses come from the operator's own file, so this guards against mistakes, not against the owner

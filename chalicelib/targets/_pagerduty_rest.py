@@ -19,7 +19,7 @@ MAX_ON_CALL = 5
 
 
 def alert_keys(incident: str, clients: Clients, *, now: datetime) -> tuple[str, ...]:
-    """The dedup_keys of an incident's alerts; raises as a target does."""
+    """Return the dedup_keys of an incident's alerts; raises as a target does."""
     if not incident.isalnum():
         raise TargetRejectedError("PagerDuty: the incident has no id")
     found = _get(f"incidents/{incident}/alerts", {"limit": "100"}, clients, now).get("alerts")
@@ -28,7 +28,7 @@ def alert_keys(incident: str, clients: Clients, *, now: datetime) -> tuple[str, 
 
 
 def on_call(clients: Clients, *, now: datetime) -> tuple[str, ...]:
-    """Who is called first now, each once; nobody where PagerDuty does not tell, or no token is set."""
+    """Return who is called first now, each once; nobody where PagerDuty does not tell, or no token is set."""
     if not clients.secret("PAGERDUTY_API_TOKEN"):
         return ()
     try:

@@ -129,7 +129,7 @@ class Api:
             raise TargetRejectedError("Slack: SLACK_BOT_TOKEN is not set to one word of ASCII")
 
     def call(self, method: str, body: Mapping[str, Any]) -> dict[str, Any]:
-        """The answer to a method that changes something."""
+        """Return the answer to a method that changes something."""
         headers = {**self._authorization(), "Content-Type": "application/json; charset=utf-8"}
         url, content = f"{self._url}/{method}", encoded(body)
         return self._read(
@@ -137,18 +137,18 @@ class Api:
         )
 
     def get(self, method: str, params: Mapping[str, str]) -> dict[str, Any]:
-        """The answer to a method that only reads."""
+        """Return the answer to a method that only reads."""
         return self._read(self._get(method, params))
 
     def scopes(self) -> frozenset[str]:
-        """What the token may do, by auth.test, which says so in a header."""
+        """Return what the token may do, by auth.test, which says so in a header."""
         answer = self._get("auth.test", {})
         self._read(answer)
         said = answer.headers.get("X-OAuth-Scopes", answer.headers.get("x-oauth-scopes", ""))
         return frozenset(scope.strip() for scope in said.split(",") if scope.strip())
 
     def channel_id(self, name: str) -> str | None:
-        """The id of a channel by its name or id; None when the bot can see no such channel. Raises as `get` does."""
+        """Return the id of a channel by its name or id; None when the bot can see no such channel. Raises as `get` does."""
         if known := self.known_channel(name):
             return known
         for page in self.pages("conversations.list", LISTING, "channels", MAX_CHANNEL_PAGES):
@@ -159,7 +159,7 @@ class Api:
         return None
 
     def known_channel(self, name: str) -> str:
-        """The id of a channel without asking; empty when it is not known."""
+        """Return the id of a channel without asking; empty when it is not known."""
         if is_channel_id(name):
             return name
         until, found = self._known.channels.get(name, (self._now, ""))
@@ -196,7 +196,7 @@ class Api:
         return found
 
     def pages(self, method: str, params: Mapping[str, str], what: str, most: int) -> Iterator[list[dict[str, Any]]]:
-        """The lists called `what` of one page after another, `most` pages at most."""
+        """Yield the lists called `what` of one page after another, `most` pages at most."""
         asked = dict(params)
         for _ in range(most):
             page = self.get(method, asked)
@@ -237,12 +237,12 @@ def _person(profile: Mapping[str, Any]) -> Person:
 
 
 def is_channel_id(text: str) -> bool:
-    """True for the id of a channel, a conversation or a person; names have no capitals."""
+    """Return True for the id of a channel, a conversation or a person; names have no capitals."""
     return re.fullmatch(r"[CGDUW][A-Z0-9]{6,}", text) is not None
 
 
 def raise_for_code(code: str, answer: VendorAnswer, *, now: datetime) -> None:
-    """The fate of Slack's error code. Codes that another request can answer are raised as they are, for `send`."""
+    """Raise the error that Slack's code means. Codes that another request can answer are raised as they are, for `send`."""
     if code in _TOO_MANY:
         raise_for_status(VendorAnswer(429, answer.headers, ""), name=f"Slack: {code}", now=now, wait=RATE_LIMIT_WAIT)
     if code in _AMBIGUOUS:
@@ -257,7 +257,7 @@ def raise_for_code(code: str, answer: VendorAnswer, *, now: datetime) -> None:
 
 
 def explained(code: str) -> str:
-    """What a refusal means and what to do about it."""
+    """Return what a refusal means and what to do about it."""
     if code in _ADVICE:
         return f"Slack: {code}: {_ADVICE[code]}"
     if code in CONTENT:

@@ -72,7 +72,7 @@ _ACT_EMOJI = {"ack": "👀", "unack": "↩️", "resolve": "✅", "reassign": "�
 
 
 def escaped_units(text: str) -> int:
-    """How long a text is once escaped, in UTF-16 units: the most that Slack could count."""
+    """Return how long a text is once escaped, in UTF-16 units: the most that Slack could count."""
     return utf16_units(escaped(text))
 
 
@@ -116,7 +116,7 @@ def _instant(found: re.Match[str], timezone: str) -> datetime | None:
 def render(
     notification: Notification, receipt: Mapping[str, str], *, plain: bool = False, can_roll_back: bool = False
 ) -> dict[str, Any]:
-    """The message without its channel: `text`, `blocks` and `metadata`; with `plain` only `text` and `metadata`."""
+    """Return the message without its channel: `text`, `blocks` and `metadata`; with `plain` only `text` and `metadata`."""
     body: dict[str, Any] = {"text": _fallback(notification), "metadata": _metadata(notification)}
     if plain:
         body["text"] = _cut(plain_text(notification), MAX_TEXT_CHARACTERS)
@@ -126,7 +126,7 @@ def render(
 
 
 def render_reply(notification: Notification) -> dict[str, Any]:
-    """What is new, in a few lines: the reply in the thread, or a follow-up where nothing can be updated."""
+    """Return what is new, in a few lines: the reply in the thread, or a follow-up where nothing can be updated."""
     said = [f"{emoji(notification)} {change(notification)}", *news(notification)]
     if notification.reason is Reason.SYNC and notification.activity.acts:
         said = [f"{_ACT_EMOJI.get(kind, '•')} {sentence}" for kind, sentence in notification.activity.acts]
@@ -140,7 +140,7 @@ def render_reply(notification: Notification) -> dict[str, Any]:
 
 
 def render_webhook(notification: Notification, receipt: Mapping[str, str]) -> dict[str, Any]:
-    """What an incoming webhook is sent: blocks without the buttons that would need an update; later, a few lines."""
+    """Return what an incoming webhook is sent: blocks without the buttons that would need an update; later, a few lines."""
     if receipt.get("told"):
         named = escaped(cut(title(notification), 300))
         return {"text": f"*{named}*\n{render_reply(notification)['text']}"}
@@ -148,7 +148,7 @@ def render_webhook(notification: Notification, receipt: Mapping[str, str]) -> di
 
 
 def render_plain_webhook(notification: Notification, receipt: Mapping[str, str]) -> dict[str, Any]:
-    """The plain form for an incoming webhook."""
+    """Return the plain form for an incoming webhook."""
     return {"text": render(notification, receipt, plain=True)["text"]}
 
 
@@ -157,7 +157,7 @@ def _metadata(notification: Notification) -> dict[str, Any]:
 
 
 def _fallback(notification: Notification) -> str:
-    """What a phone's notification and a screen reader say."""
+    """Return what a phone's notification and a screen reader say."""
     word = notification.severity.value if state(notification) is DisplayState.FIRING else state_words(notification)
     why = f". {cause(notification)[0]}" if cause(notification) else ""
     return _cut(f"{emoji(notification)} [{word}] {title(notification)}{why}", 500)
@@ -172,7 +172,7 @@ def _plain(text: str, limit: int) -> dict[str, Any]:
 
 
 def _mrkdwn(ready: str) -> dict[str, Any]:
-    """A text object of text escaped already; `verbatim` keeps Slack from making links of what looks like one."""
+    """Return a text object of text escaped already; `verbatim` keeps Slack from making links of what looks like one."""
     return {"type": "mrkdwn", "text": ready, "verbatim": True}
 
 
@@ -210,7 +210,7 @@ def _context(ready: list[str]) -> dict[str, Any] | None:
 
 
 def _summary(notification: Notification, *, updatable: bool) -> str:
-    """The state in words, the cause, then what the alerts say; the whole title where the header has no room for it."""
+    """Return the state in words, the cause, then what the alerts say; the whole title where the header has no room for it."""
     lines = [_state_line(notification, updatable=updatable)]
     if utf16_units(escaped(title(notification))) > MAX_HEADER_CHARACTERS - 12:
         lines.append(_cut(one_line(notification.title), 600))
@@ -239,7 +239,7 @@ def _mention(name: str) -> str:
 
 
 def _state_line(notification: Notification, *, updatable: bool) -> str:
-    """`*Critical* since 09:02 · *nobody has it yet*`: what it is in, since when, and who has it."""
+    """Return `*Critical* since 09:02 · *nobody has it yet*`: what it is in, since when, and who has it."""
     severity = notification.severity.value
     since = f"since {local_time(notification.incident.started_at, notification.background.timezone)}"
     match state(notification):
@@ -260,7 +260,7 @@ def _state_line(notification: Notification, *, updatable: bool) -> str:
 
 
 def _closing(notification: Notification) -> str:
-    """`*Resolved since 05:51*, lasted 10 min`: what holds until it is closed, or fires again."""
+    """Return `*Resolved since 05:51*, lasted 10 min`: what holds until the incident is closed, or fires again."""
     closing, zone = notification.closing, notification.background.timezone
     if closing is None:
         return ""
@@ -277,7 +277,7 @@ def _closing(notification: Notification) -> str:
 
 
 def _lasted(notification: Notification) -> str:
-    """`after 10 min, 05:41 to 05:51`: of what is over, so that it stays true."""
+    """Return `after 10 min, 05:41 to 05:51`: of what is over, so that it stays true."""
     began, zone = notification.incident.started_at, notification.background.timezone
     ended = notification.incident.ended_at or notification.at
     return f"after {duration_words(ended - began)}, {local_time(began, zone)} to {local_time(ended, zone)}"
@@ -313,7 +313,7 @@ def _alerts(notification: Notification) -> str:
 
 
 def _counts(notification: Notification) -> str:
-    """How many there are of which, when not all are listed: `InstanceDown 67, DiskFull 66`."""
+    """Return how many there are of which, when not all are listed: `InstanceDown 67, DiskFull 66`."""
     counts = Counter(alert_title(told) for told in notification.alerts if told.status != "resolved")
     named = [f"{cut(name, 60)} {count:,}" for name, count in counts.most_common(MAX_COUNTED_NAMES)]
     rest = counts.total() + notification.also - sum(count for _, count in counts.most_common(MAX_COUNTED_NAMES))
@@ -322,7 +322,7 @@ def _counts(notification: Notification) -> str:
 
 
 def _top(notification: Notification) -> str:
-    """The most frequent errors, each with a link to its page."""
+    """Return the most frequent errors, each with a link to its page."""
     heading, *errors = top_error_lines(notification, written=_cut_line, linked=_linked) or ("",)
     return "\n".join([f"*Top errors*: {heading}", *(f"• {line}" for line in errors)]) if errors else ""
 
@@ -375,7 +375,7 @@ def _actions(notification: Notification, *, updatable: bool, can_roll_back: bool
 
 
 def _controls(notification: Notification) -> list[dict[str, Any]]:
-    """What can be done in this state, the likeliest first."""
+    """Return what can be done in this state, the likeliest first."""
     incident, ends = notification.incident.id, _can_unsilence(notification)
     buttons: list[dict[str, Any]] = []
     if state(notification) is DisplayState.CLOSING:
@@ -405,7 +405,7 @@ def _silence_menu(incident: str) -> dict[str, Any]:
 
 
 def _roll_backs(notification: Notification) -> list[dict[str, Any]]:
-    """A rollback of the last deploy, when it is one of the service that can be rolled back; asks first."""
+    """Return a rollback of the last deploy, when it is one of the service that can be rolled back; asks first."""
     deploy = next(iter(notification.background.deploys), None)
     if deploy is None or not deploy.project_id or len(deploy.id) > MAX_ID_CHARACTERS:
         return []

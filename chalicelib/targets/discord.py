@@ -215,7 +215,7 @@ class _Webhook:
         return answer, note
 
     def edit(self, message: str, *forms: dict[str, Any]) -> tuple[VendorAnswer, str]:
-        """Edit a message likewise. It may be repeated, so it is never in doubt. A message that is gone answers 404."""
+        """Return edit a message likewise. It may be repeated, so it is never in doubt. A message that is gone answers 404."""
         try:
             answer, note = self._taken("PATCH", _address(self._url, f"/messages/{message}"), forms)
             if answer.status != 404:

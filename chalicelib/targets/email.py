@@ -96,7 +96,7 @@ _SEVERITY_COLOURS = {Severity.CRITICAL: "#b91c1c", Severity.WARNING: "#b45309", 
 
 
 def render(notification: Notification, receipt: Mapping[str, str], *, plain: bool = False) -> dict[str, Any]:
-    """`subject`, `text`, `html` (not with `plain`). The subject is the thread's first one, after "Re:" later."""
+    """Return `subject`, `text`, `html` (not with `plain`). The subject is the thread's first one, after "Re:" later."""
     first = receipt.get("subject")
     found = {"subject": f"Re: {first}" if first else subject(notification), "text": plain_text(notification)}
     return found if plain else {**found, "text": _text(notification), "html": _html(notification)}
@@ -131,7 +131,7 @@ def send(
 
 
 def subject(notification: Notification) -> str:
-    """`[critical] title`, without anything that changes during the incident."""
+    """Return `[critical] title`, without anything that changes during the incident."""
     mark = "test" if notification.reason is Reason.TEST else notification.severity.value
     return cut(f"[{mark}] {title(notification)}", MAX_SUBJECT_CHARACTERS)
 
@@ -180,7 +180,7 @@ def _headers(notification: Notification, sender: str, clients: Clients) -> list[
 
 
 def _recipient(address: str) -> str:
-    """The address as SES takes it: ASCII local part, domain in Punycode. Refuses what could name a second recipient."""
+    """Return the address as SES takes it: ASCII local part, domain in Punycode. Refuses what could name a second recipient."""
     local, _, domain = address.strip().rpartition("@")
     if not re.fullmatch(r"[A-Za-z0-9.!#$%&'*+/=?^_`{|}~-]{1,64}", local) or not domain:
         raise TargetRejectedError("e-mail: the address is not one e-mail address with an ASCII name before the @")
@@ -202,12 +202,12 @@ def _is_one_line(text: str) -> bool:
 
 
 def _token(text: str) -> str:
-    """What fits a header, a message id and a tag of SES: A-Z a-z 0-9 _ -, at most 200."""
+    """Return what fits a header, a message id and a tag of SES: A-Z a-z 0-9 _ -, at most 200."""
     return re.sub(r"[^A-Za-z0-9_-]", "-", text)[:200] or "-"
 
 
 def _refusal(error: aws.ClientError, now: datetime) -> TocsinError:
-    """What SES answered, as a fate. Its own text is looked at, never shown: it names addresses."""
+    """Return what SES answered, as a fate. Its own text is looked at, never shown: it names addresses."""
     details, sent = error.response.get("Error", {}), error.response.get("ResponseMetadata", {})
     code, said = str(details.get("Code", "")), str(details.get("Message", ""))
     status = int(sent.get("HTTPStatusCode", 0) or 0)
@@ -234,7 +234,7 @@ def _no_answer(error: aws.BotoCoreError) -> TocsinError:
 
 
 def _text(notification: Notification) -> str:
-    """The plain part: the plain form, with every alert and step that the HTML part has."""
+    """Return the plain part: the plain form, with every alert and step that the HTML part has."""
     lines = [plain_text(notification)]
     if len(notification.alerts) > 1:
         lines += ["", "Alerts", *(f"- {line}" for line in _alert_lines(notification))]
@@ -248,7 +248,7 @@ def _text(notification: Notification) -> str:
 
 
 def _steps(notification: Notification) -> list[str]:
-    """The first steps of the runbook page, while there is something to do."""
+    """Return the first steps of the runbook page, while there is something to do."""
     return [] if state(notification) is DisplayState.RESOLVED else list(runbook_steps(notification))
 
 
@@ -285,7 +285,7 @@ _WRAP = "word-break:break-word;overflow-wrap:anywhere"
 
 
 def _html(notification: Notification) -> str:
-    """One column of tables with inline styles, which every mail program understands; dark colours by media query."""
+    """Return one column of tables with inline styles, which every mail program understands; dark colours by media query."""
     colour, word = _COLOURS.get(state(notification), (_SEVERITY_COLOURS[notification.severity], "Firing"))
     word = state_words(notification).capitalize() if is_silenced(notification) else word
     named = _escaped(title(notification), 400)
@@ -356,7 +356,7 @@ def _facts(notification: Notification) -> str:
 
 
 def _top_errors(notification: Notification) -> str:
-    """The most frequent errors, each with a link to its page."""
+    """Return the most frequent errors, each with a link to its page."""
     heading, *errors = top_error_lines(notification, written=_escaped_line, linked=_linked) or ("",)
     return _items(f"Top errors: {heading}", errors, "ul") if errors else ""
 
@@ -375,7 +375,7 @@ def _list(heading: str, lines: list[str], *, tag: str = "ul") -> str:
 
 
 def _items(heading: str, ready: list[str], tag: str) -> str:
-    """A list of lines that are escaped already."""
+    """Return a list of lines that are escaped already."""
     style = f"margin:0 0 4px;font-size:14px;line-height:1.5;color:#374151;{_WRAP}"
     head = f'<h2 class="strong" style="margin:8px 0 4px;font-size:14px;color:#111827">{heading}</h2>'
     if tag == "p":

@@ -70,7 +70,7 @@ DEFAULT_URL = "https://events.pagerduty.com"
 
 
 def render(notification: Notification, receipt: Mapping[str, str], *, plain: bool = False) -> dict[str, Any]:
-    """The first event without its routing key; empty when PagerDuty has nothing to change."""
+    """Return the first event without its routing key; empty when PagerDuty has nothing to change."""
     return next(iter(requests(notification, receipt, plain=plain)), {})
 
 
@@ -164,7 +164,7 @@ def send_change(deploy: Deploy, address: str, clients: Clients, *, now: datetime
 
 
 def render_change(deploy: Deploy) -> dict[str, Any]:
-    """The change event of a deploy, without its routing key."""
+    """Return the change event of a deploy, without its routing key."""
     named = one_line(deploy.title) or one_line(deploy.commit)[:12] or one_line(deploy.id) or "deploy"
     where = one_line(deploy.service or "") or one_line(deploy.project)
     told = f"{one_line(deploy.kind) or 'Deploy'}{f' of {where}' if where else ''}: {named}"
@@ -182,13 +182,13 @@ def render_change(deploy: Deploy) -> dict[str, Any]:
 
 
 def dedup_key(notification: Notification, receipt: Mapping[str, str]) -> str:
-    """The key of the first wave's alert: the incident's id, or a hash of one that is too long."""
+    """Return the key of the first wave's alert: the incident's id, or a hash of one that is too long."""
     key = receipt.get("dedup_key") or notification.incident.id
     return key if len(wave_key(key, MAX_WAVES)) <= MAX_DEDUP_KEY_CHARACTERS else fingerprint(key)
 
 
 def setting_name(name: str) -> str:
-    """The setting that holds the routing key called `name` in the rules file."""
+    """Return the setting that holds the routing key called `name` in the rules file."""
     return f"PAGERDUTY_ROUTING_KEY_{re.sub(r'[^A-Z0-9]', '_', (name or 'default').upper())}"
 
 
@@ -210,7 +210,7 @@ def _keys(setting: str, clients: Clients) -> list[str]:
 
 
 def _key(name: str, clients: Clients, opened_by: str) -> tuple[str, str]:
-    """The routing key of that name, and a note: the one that opened the alert while it is live, else the first."""
+    """Return the routing key of that name, and a note: the one that opened the alert while it is live, else the first."""
     keys = _keys(setting_name(name), clients)
     if not keys:
         raise TargetRejectedError(f"PagerDuty: {setting_name(name)} is not set")
@@ -240,7 +240,7 @@ def _raise_for_answer(answer: VendorAnswer, name: str, now: datetime) -> None:
 
 
 def _blames_key(answer: VendorAnswer) -> bool:
-    """The words of the answer are looked at, never shown: they may repeat the key."""
+    """Return the words of the answer are looked at, never shown: they may repeat the key."""
     return "routing" in answer.text.lower() or "integration" in answer.text.lower()
 
 
@@ -264,14 +264,14 @@ def _payload(notification: Notification, *, plain: bool) -> dict[str, Any]:
 
 
 def _summary(notification: Notification) -> str:
-    """The title; a marked one for tests, escalations and later waves. It is what a phone reads out."""
+    """Return the title; a marked one for tests, escalations and later waves. It is what a phone reads out."""
     marks = {Reason.TEST: "[TEST] ", Reason.ESCALATED: "[escalated] ", Why.ESCALATED: "[escalated] "}
     also = "also: " if notification.wave > 1 else ""
     return f"{marks.get(notification.why or notification.reason, '')}{also}{title(notification)}"
 
 
 def _details(notification: Notification) -> dict[str, Any]:
-    """What PagerDuty shows as a table under the alert; bounded, and trimmed further by `_fitting`."""
+    """Return what PagerDuty shows as a table under the alert; bounded, and trimmed further by `_fitting`."""
     details: dict[str, Any] = {"what": change(notification)}
     details |= {label: _detail(value) for label, value in facts(notification)}
     said = next((found for found in (summary(told) for told in notification.alerts) if found), "")
@@ -324,7 +324,7 @@ def _links(notification: Notification) -> list[dict[str, str]]:
 
 
 def _fitting(event: dict[str, Any]) -> dict[str, Any]:
-    """The event within PagerDuty's size: alerts leave the details from the end, and are counted."""
+    """Return the event within PagerDuty's size: alerts leave the details from the end, and are counted."""
     details = event["payload"]["custom_details"]
     dropped = 0
     while len(encoded(event)) > MAX_BODY_BYTES - 1_000 and details.get("alerts"):

@@ -147,7 +147,7 @@ class _Channel:
         return self._done(place)
 
     def _brought_up_to_date(self, found: Mapping[str, str]) -> Receipt:
-        """Finish a message that an earlier try posted: one of an earlier notification is updated to this one."""
+        """Return finish a message that an earlier try posted: one of an earlier notification is updated to this one."""
         place = {name: found[name] for name in ("channel", "ts")}
         if found["id"] != self._notification.id:
             self._receipt = place
@@ -155,7 +155,7 @@ class _Channel:
         return self._done(place)
 
     def _posted(self) -> dict[str, Any]:
-        """By the id where it is known, else by the name; by the id that a look-up finds where Slack takes no name."""
+        """Post by the id where it is known, else by the name; by the id that a look-up finds where Slack takes no name."""
         known = self._api.known_channel(self._address)
         try:
             return self._call_with_blocks("chat.postMessage", {"channel": known or self._address, **_NO_PREVIEWS})
@@ -175,7 +175,7 @@ class _Channel:
             return ""
 
     def _update(self) -> None:
-        """Harmless to repeat, so never ambiguous. Slack limits each method alone: new messages need not wait."""
+        """Update a message. It may be repeated, so it is never ambiguous. Slack limits each method alone: new messages need not wait."""
         try:
             self._call_with_blocks("chat.update", {"channel": self._posted_in(), "ts": self._receipt["ts"]})
         except TargetUnavailableError as error:
@@ -206,7 +206,7 @@ class _Channel:
             raise TargetRejectedError(explained(refused.code)) from None
 
     def _call_with_blocks(self, method: str, place: dict[str, Any]) -> dict[str, Any]:
-        """The full form; the plain one when Slack refuses the content."""
+        """Return the full form; the plain one when Slack refuses the content."""
         plain = render(self._notification, self._receipt, plain=True)
         if self._plain:
             return self._api.call(method, {**plain, **place})
@@ -279,7 +279,7 @@ def _send_to_webhook(
     now: datetime,
     plain: bool,
 ) -> Receipt:
-    """An incoming webhook: the full message first, short follow-ups later; nothing can be updated or read back.
+    """Send to an incoming webhook: the full message first, short follow-ups later. Nothing can be updated or read back.
 
     https://docs.slack.dev/messaging/sending-messages-using-incoming-webhooks
     """
@@ -318,7 +318,7 @@ def _post_to_webhook(
 
 
 def person(user: str, clients: Clients, *, now: datetime) -> str:
-    """What a person of that id is called; empty when Slack does not tell."""
+    """Return what a person of that id is called; empty when Slack does not tell."""
     return _person(user, clients, now).name
 
 
@@ -394,7 +394,7 @@ def fill_view(identifier: str, view_hash: str, view: Mapping[str, Any], clients:
 
 
 def check(clients: Clients, channels: Sequence[str], now: datetime | None = None) -> list[tuple[str, str]]:
-    """Whether the token and each channel will do: `ok`, `warning` or `wrong`, and a sentence with what to do."""
+    """Return whether the token and each channel will do: `ok`, `warning` or `wrong`, and a sentence with what to do."""
     try:
         api = Api(clients, now=now or datetime.now(UTC))
         scopes = api.scopes()

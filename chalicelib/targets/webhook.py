@@ -53,7 +53,7 @@ SCHEMA_VERSION = 1
 
 
 def render(notification: Notification, receipt: Mapping[str, str], *, plain: bool = False) -> dict[str, Any]:
-    """The body: what happened, and the incident as it is now.
+    """Return the body: what happened, and the incident as it is now.
 
     data.incident, data.key    the incident's id, and the group it stands for
     data.sequence              1 opens the thread; a receiver keeps the highest it has seen
@@ -98,7 +98,7 @@ def send(
     now: datetime,
     plain: bool = False,
 ) -> Receipt:
-    """POST it, signed, or as the rules file writes it. Sending again is safe for receivers that look at `webhook-id`."""
+    """Post it, signed, or as the rules file writes it. Sending again is safe for receivers that look at `webhook-id`."""
     if notification.background.request:
         return _send_written(notification, address, clients, in_doubt=in_doubt, now=now, plain=plain)
     name = "default" if _is_address(address) else address
@@ -162,7 +162,7 @@ def _asked_in_body(answer: VendorAnswer) -> timedelta | None:
 
 
 def check(address: str, clients: Clients) -> bool:
-    """Whether requests to this target are signed; TargetRejectedError when none could be sent."""
+    """Return whether requests to this target are signed; TargetRejectedError when none could be sent."""
     name = "default" if _is_address(address) else address
     check_address(address if _is_address(address) else _named_address(name, clients), clients, name="webhook")
     return bool(secrets_of(name, clients))
@@ -180,7 +180,7 @@ def check_target(target: Target, clients: Clients) -> TargetCheck:
 
 
 def signature_headers(identifier: str, content: bytes, secrets: tuple[bytes, ...], *, now: datetime) -> dict[str, str]:
-    """Standard Webhooks' headers: HMAC-SHA256 of `id.timestamp.body` by each secret; no signature without one."""
+    """Return Standard Webhooks' headers: HMAC-SHA256 of `id.timestamp.body` by each secret; no signature without one."""
     named = re.sub(r"[^A-Za-z0-9_-]", "_", identifier)
     timestamp = str(int(now.timestamp()))
     headers = {"webhook-id": named, "webhook-timestamp": timestamp}
@@ -192,7 +192,7 @@ def signature_headers(identifier: str, content: bytes, secrets: tuple[bytes, ...
 
 
 def secrets_of(name: str, clients: Clients) -> tuple[bytes, ...]:
-    """The live secrets of a named webhook; TargetRejectedError when one cannot be read."""
+    """Return the live secrets of a named webhook; TargetRejectedError when one cannot be read."""
     setting = _setting(name, "SECRET")
     found = re.split(r"[\s,]+", (clients.secret(setting) or "").strip())
     try:

@@ -76,7 +76,7 @@ def is_known(page: PageContext, person: Person) -> bool:
 
 
 def begin(visit: Visit) -> PageReply:
-    """Lead to the provider, and have the browser keep the attempt."""
+    """Redirect to the provider, and have the browser keep the attempt."""
     page, found = visit.page, _settings(visit.page)
     if not visit.keys:
         raise RequestError("Nobody can sign in: the stage has no SESSION_KEY. Deploy it again.")

@@ -26,7 +26,7 @@ class Keys(Protocol):
     """Where the live values of secrets are."""
 
     def values(self, names: Sequence[str]) -> Sequence[str]:
-        """All live values of those names."""
+        """Return all live values of those names."""
         ...
 
 

@@ -11,7 +11,7 @@ _MONTHS = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct",
 
 
 def age(length: timedelta) -> str:
-    """`45 s`, `5 min`, `6 h 13 min`, `1 d 13 h`: whole units only, never more than has passed."""
+    """Return `45 s`, `5 min`, `6 h 13 min`, `1 d 13 h`: whole units only, never more than has passed."""
     seconds = max(0, int(length.total_seconds()))
     minutes, hours, days = seconds // 60, seconds // 3600, seconds // 86_400
     if days:
@@ -26,7 +26,7 @@ def _two(first: str, count: int, unit: str) -> str:
 
 
 def clock(at: datetime, zone: ZoneInfo, now: datetime, *, seconds: bool = False) -> str:
-    """`02:41`, `02:41:08`, or `29 Nov, 14:10` of another day than the reader's today; with the year of another year."""
+    """Return `02:41`, `02:41:08`, or `29 Nov, 14:10` of another day than the reader's today; with the year of another year."""
     local, today = at.astimezone(zone), now.astimezone(zone)
     hour = f"{local:%H:%M:%S}" if seconds else f"{local:%H:%M}"
     if local.date() == today.date():
@@ -36,7 +36,7 @@ def clock(at: datetime, zone: ZoneInfo, now: datetime, *, seconds: bool = False)
 
 
 def day(at: date | datetime, zone: ZoneInfo, now: datetime) -> str:
-    """`29 Nov`, with the year of another year; `today` of the reader's own."""
+    """Return `29 Nov`, with the year of another year; `today` of the reader's own."""
     on, today = (at.astimezone(zone).date() if isinstance(at, datetime) else at), now.astimezone(zone).date()
     if on == today:
         return "today"
@@ -44,18 +44,18 @@ def day(at: date | datetime, zone: ZoneInfo, now: datetime) -> str:
 
 
 def days(count: float) -> str:
-    """`61 days`, rounded down: never more than is left."""
+    """Return `61 days`, rounded down: never more than is left."""
     return counted(floor(count), "day")
 
 
 def in_utc(at: datetime) -> str:
-    """`30 Nov 2026 05:46:20 UTC`, whatever the reader's zone is."""
+    """Return `30 Nov 2026 05:46:20 UTC`, whatever the reader's zone is."""
     utc = at.astimezone(ZoneInfo("UTC"))
     return f"{utc.day} {_MONTHS[utc.month - 1]} {utc:%Y %H:%M:%S} UTC"
 
 
 def zone_words(zone: ZoneInfo, now: datetime) -> str:
-    """`Sao Paulo, UTC−3`: the reader's zone by its city."""
+    """Return `Sao Paulo, UTC−3`: the reader's zone by its city."""
     minutes = int((now.astimezone(zone).utcoffset() or timedelta(0)).total_seconds()) // 60
     if not minutes:
         return "UTC" if zone.key == "UTC" else f"{_city(zone)}, UTC"
@@ -86,5 +86,5 @@ def is_zone(name: str) -> bool:
 
 
 def counted(count: int, one: str, several: str = "") -> str:
-    """`1 alert`, `1,840 alerts`."""
+    """Return `1 alert`, `1,840 alerts`."""
     return f"{count:,} {one if count == 1 else several or one + 's'}"

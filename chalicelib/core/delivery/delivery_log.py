@@ -52,7 +52,7 @@ class DeliveryLog:
     version: int = 0
 
     def has_done(self, wanted: Notification) -> bool:
-        """True when it needs no sending: it is dealt with, or a later one is. The newest may be played back."""
+        """Return whether it needs no sending: it is dealt with, or a later one is. The newest may be played back."""
         return wanted.seq <= self.done_seq and not self.is_played_back(wanted)
 
     @property
@@ -87,7 +87,7 @@ class DeliveryLog:
 
 
 def delivery_log_key(incident: str, target: str) -> str:
-    """The stored key of the delivery log of an incident (its id) and a target (its key)."""
+    """Return the stored key of the delivery log of an incident (its id) and a target (its key)."""
     return f"{incident}/{target}"
 
 
@@ -122,7 +122,7 @@ def _received(delivery_log: DeliveryLog, done: Notification) -> dict[str, int]:
 
 
 def given_up(delivery_log: DeliveryLog, done: Notification, result: Result, *, in_doubt: bool) -> DeliveryLog:
-    """After giving up, from which it may be played back."""
+    """Return the log after giving up, from which it may be played back."""
     untold = delivery_log.silent and not in_doubt
     return replace(
         _done(delivery_log, done, result), dead_lettered=done.hints.played_back, in_doubt=in_doubt, untold=untold

@@ -29,22 +29,22 @@ _NAMES = {
 
 
 def about_router(notification: Notification) -> bool:
-    """True for notifications about Tocsin itself: their failure announces nothing."""
+    """Return True for notifications about Tocsin itself: their failure announces nothing."""
     return bool(notification.alerts) and all(told.source == ROUTER for told in notification.alerts)
 
 
 def announces(notification: Notification) -> bool:
-    """True when somebody must be told that this one could not be told."""
+    """Return whether somebody must be told that this one could not be told."""
     return notification.reason is not Reason.SYNC and not about_router(notification)
 
 
 def failure_of(incident: str) -> str:
-    """The name of the trouble that an incident could not be told."""
+    """Return the name of the trouble that an incident could not be told."""
     return f"{FAILED}:{incident}"
 
 
 def undelivered(notification: Notification, reason: str, now: datetime) -> Event:
-    """What could not be told, where, and why."""
+    """Return the alert that names what could not be delivered, where, and why."""
     where = notification.target.shown
     return _event(
         failure_of(notification.incident.id),
@@ -59,7 +59,7 @@ def undelivered(notification: Notification, reason: str, now: datetime) -> Event
 
 
 def target_broken(where: str, since: datetime, reason: str, now: datetime) -> Event:
-    """A target that fails and fails, told once."""
+    """Return a target that fails and fails, told once."""
     where = shown(where)
     return _event(
         BROKEN,
@@ -76,7 +76,7 @@ def target_broken(where: str, since: datetime, reason: str, now: datetime) -> Ev
 
 
 def address_refused(where: str, why: str, identifier: str, now: datetime, *, lasting: bool) -> Event:
-    """A mail that did not arrive; when it is lasting, nothing is sent there until a test mail is sent to it."""
+    """Return a mail that did not arrive; when it is lasting, nothing is sent there until a test mail is sent to it."""
     after = f" Nothing is sent there any more. Once it is mended: tocsin send-test {where}" if lasting else ""
     return _event(
         REFUSED if lasting else LOST,
@@ -95,7 +95,7 @@ def silent_of(incident: str) -> str:
 
 
 def pager_silent(notification: Notification, waves: int, now: datetime) -> Event:
-    """A pager that has called people as often as it may for one incident: what follows makes no sound there."""
+    """Return a pager that has called people as often as it may for one incident: what follows makes no sound there."""
     where = notification.target.shown
     return _event(
         silent_of(notification.incident.id),
@@ -112,7 +112,7 @@ def pager_silent(notification: Notification, waves: int, now: datetime) -> Event
 
 
 def over(trouble: str, where: str, now: datetime, title: str = "") -> Event:
-    """The end of a trouble."""
+    """Return the end of a trouble."""
     where = shown(where)
     return _event(
         trouble,

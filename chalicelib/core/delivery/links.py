@@ -15,7 +15,7 @@ MAX_ADDRESS_CHARACTERS = 3_000
 
 
 def web_address(address: str | None, limit: int = MAX_ADDRESS_CHARACTERS) -> str | None:
-    """The address when a person may safely be sent there: http or https with a host, ASCII, no spaces, not too long."""
+    """Return the address when a person may safely be sent there: http or https with a host, ASCII, no spaces, not too long."""
     if not address or len(address) > limit or not address.isascii() or not address.isprintable():
         return None
     if any(character in ' <>"|\\^`{}' for character in address):
@@ -34,14 +34,15 @@ def written_address(address: str | None) -> str | None:
 
 
 def runbook_address(notification: Notification) -> str | None:
-    """The runbook page: ours, else the one a sender's annotation names."""
+    """Return the runbook page: ours, else the one a sender's annotation names."""
     own = written_address(notification.background.runbook.url) if notification.background.runbook else None
     named = (written_address(told.annotations.get("runbook_url")) for told in notification.alerts)
     return own or next((found for found in named if found), None)
 
 
 def links(notification: Notification, limit: int = 5) -> tuple[tuple[str, str], ...]:
-    """Where to look, as label and address, each once: its own page, runbook, sender's page, dashboard, last deploy, other pages.
+    """Return where to look, as label and address, each once: its own page, runbook, sender's page, dashboard, last
+    deploy, other pages.
 
     The pages of its rule and of its services stand after the dashboard, SERVICE_LINKS of each at most beside the others.
     """

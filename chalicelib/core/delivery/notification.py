@@ -156,7 +156,7 @@ class Deploy:
     is_live: bool = False
 
     def concerns(self, service: str | None) -> bool:
-        """True unless it is known to be of another service than this one."""
+        """Return True unless it is known to be of another service than this one."""
         return not service or not self.service or self.service == service
 
 

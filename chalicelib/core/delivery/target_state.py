@@ -70,7 +70,7 @@ class Pace:
     silent: timedelta | None = None
 
     def headroom(self, *, joins: bool) -> timedelta:
-        """How far ahead of the interval one may be that does or does not join the last one sent."""
+        """Return how far ahead of the interval one may be that does or does not join the last one sent."""
         return (max(self.burst, self.together if joins else 1) - 1) * self.interval
 
     def between(self, rank: int) -> timedelta:
@@ -99,7 +99,7 @@ class Slot:
 
     @property
     def queued(self) -> bool:
-        """True for one that only waits for its place; not for one that failed and backs off."""
+        """Return whether it only waits for its place; False for one that failed and backs off."""
         return self.tries == 0 and self.leased_until is None
 
 
@@ -226,7 +226,7 @@ def _closed_until(target_state: TargetState, delivery_log: DeliveryLog, rank: in
 def _opens_at(
     target_state: TargetState, slot: Slot | None, wanted: Notification, rank: int, pace: Pace | None, now: datetime
 ) -> datetime:
-    """When it may go: its own time, room in the pace, and its equals before it."""
+    """Return when it may go: its own time, room in the pace, and its equals before it."""
     times = [now, slot.at if slot else None]
     if pace is not None:
         joins = wanted.at == target_state.gate.decided_at and wanted.hints.crowd <= pace.together
@@ -239,7 +239,7 @@ def _opens_at(
 def _after_others(
     target_state: TargetState, slot: Slot | None, rank: int, pace: Pace, now: datetime
 ) -> datetime | None:
-    """Behind its equals when it is new; always behind a worse one whose time has come; a silent change behind all."""
+    """Return when it may go after its equals, a worse one whose time has come, and before silent changes."""
     queued = [each for each in target_state.slots.values() if each.queued]
     before = [each.at for each in queued if slot is None and each.rank <= rank]
     worse = [each.at for each in queued if each.rank < rank and now - YIELDS < each.at]
@@ -259,7 +259,7 @@ def _queued(
     pace: Pace | None,
     now: datetime,
 ) -> ClaimResult:
-    """Its place is kept when it comes for the first time; whoever was passed by keeps the place it had."""
+    """Return the claim with its place: kept when it comes for the first time. A delivery that was passed keeps its place."""
     wait = opens_at - now
     if slot is not None:
         return ClaimResult(Claim.BUSY, target_state, slot, wait + _passed_by(target_state, slot, opens_at, pace))
@@ -337,7 +337,7 @@ def undelivered(target_state: TargetState, now: datetime) -> Mapping[str, Slot]:
 
 
 def without(target_state: TargetState, incidents: Collection[str]) -> TargetState:
-    """Without the slots of those incidents, which are done. Not yet a new version: it is saved with the next change."""
+    """Return the state without the slots of those incidents, which are done. It is saved with the next change."""
     if not incidents:
         return target_state
     return replace(
@@ -362,7 +362,7 @@ def failed(
     ambiguous: bool,
     of_change: bool = False,
 ) -> TargetState:
-    """After a try that did not arrive, to be made again after `delay`.
+    """Return the state after a try that did not arrive, to be made again after `delay`.
 
     `asked` is what the target itself asked for: then nobody comes before that. A target that only says "slower" works.
     What it asked of a silent change holds for those alone, and what it asked `of_change` for changes alone: a target may
@@ -392,13 +392,13 @@ def _asked_to_wait(gate: Gate, until: datetime, *, silent: bool, change: bool) -
 
 
 def breaks(target_state: TargetState, now: datetime, grace: timedelta) -> bool:
-    """True when the target has failed for its grace time without one success and is not marked as broken yet."""
+    """Return whether the target has failed for its grace time without one success and is not marked as broken yet."""
     health = target_state.health
     return not health.is_broken and health.failing_since is not None and now >= health.failing_since + grace
 
 
 def broken(target_state: TargetState, now: datetime) -> TargetState:
-    """Marked: from now on one delivery at a time is a probe."""
+    """Return the state marked as broken: from now on one delivery at a time is a probe."""
     closed_until = max(now + PROBE_INTERVAL, target_state.gate.closed_until or now)
     return replace(
         target_state,
@@ -416,12 +416,12 @@ def with_reported(target_state: TargetState, trouble: str) -> TargetState:
 
 
 def needs_recovery(target_state: TargetState) -> bool:
-    """True when a success changes what is known of the target."""
+    """Return whether a success changes what is known of the target."""
     return target_state.health != Health()
 
 
 def recovered(target_state: TargetState, incident: str, seq: int, *, tested: bool) -> TargetState:
-    """After a success: nothing is known against the target any more. Only a test takes a refusal away."""
+    """Return the state after a success: nothing is known against the target. Only a test takes a refusal away."""
     gate, health = target_state.gate, target_state.health
     return replace(
         finished(target_state, incident, seq),

@@ -85,24 +85,24 @@ _INHIBITED = "inhibited by "
 
 
 def title(notification: Notification) -> str:
-    """The incident's title on one line; never empty."""
+    """Return the incident's title on one line; never empty."""
     named = [notification.title, *(told.title or told.name for told in notification.alerts[:1])]
     return next((found for found in map(one_line, named) if found), "An alert without a title")
 
 
 def alert_title(told: AlertSnapshot) -> str:
-    """An alert's title on one line; its rule's name when it has none."""
+    """Return an alert's title on one line; its rule's name when it has none."""
     return one_line(told.title) or one_line(told.name) or "An alert without a title"
 
 
 def summary(told: AlertSnapshot) -> str:
-    """What an alert says beyond its title: its summary, else the description a sender wrote."""
+    """Return what an alert says beyond its title: its summary, else the description a sender wrote."""
     said = (told.summary, told.annotations.get("summary", ""), told.annotations.get("description", ""))
     return next((found for found in map(clean, said) if found and found != clean(told.title)), "")
 
 
 def reading(told: AlertSnapshot) -> str:
-    """`3.2 % (threshold 1 %)`, or the condition that was met; empty for alerts that measure nothing."""
+    """Return `3.2 % (threshold 1 %)`, or the condition that was met; empty for alerts that measure nothing."""
     return _reading(told.value, told.threshold, told.condition)
 
 
@@ -132,20 +132,20 @@ def cause(notification: Notification) -> tuple[str, ...]:
 
 
 def label_values(notification: Notification, label: str) -> str:
-    """The value of a label over the incident: the group's own, else the alerts' different values, a few by name."""
+    """Return the value of a label over the incident: the group's own, else the alerts' different values, a few by name."""
     if notification.incident.group.get(label):
         return one_line(notification.incident.group[label])
     return _different(told.labels.get(label, "") for told in notification.alerts)
 
 
 def _different(values: Iterable[str]) -> str:
-    """The different values, each once, a few by name; cleaned after that, since there may be hundreds alike."""
+    """Return the different values, each once, a few by name; cleaned after that, since there may be hundreds alike."""
     found = dict.fromkeys(one_line(value) for value in dict.fromkeys(values))
     return counted_list([value for value in found if value], MAX_VALUES)
 
 
 def facts(notification: Notification) -> tuple[tuple[str, str], ...]:
-    """What people want to know at a glance, as label and value, the important first. No value is empty."""
+    """Return what people want to know at a glance, as label and value, the important first. No value is empty."""
     zone = notification.background.timezone
     found = [
         ("Severity", notification.severity.value),
@@ -222,7 +222,7 @@ def _readings(notification: Notification) -> str:
 
 
 def _since(notification: Notification) -> str:
-    """Since when; with how long it lasted once it is over. The age of what goes on would be wrong a minute later."""
+    """Return since when it fires; with how long it lasted once it is resolved. The age of what goes on would be wrong a minute later."""
     began = local_time(notification.incident.started_at, notification.background.timezone)
     if notification.incident.ended_at is None:
         return began
@@ -252,7 +252,7 @@ def _not_listed(notification: Notification) -> str:
 
 
 def acknowledged(notification: Notification) -> str:
-    """`by ana, 24 Nov 2026, 09:20 CET`; empty when nobody did."""
+    """Return `by ana, 24 Nov 2026, 09:20 CET`; empty when nobody did."""
     ack = notification.ack
     if ack is None:
         return ""
@@ -271,7 +271,7 @@ def _other_group_labels(notification: Notification) -> str:
 
 
 def why(notification: Notification) -> str:
-    """Why this target is notified: the rules that fired, or where the rules file sends what no rule names a target for."""
+    """Return why this target is notified: the rules that fired, or where the rules file sends what no rule names a target for."""
     names = dict.fromkeys(each.name for each in notification.alerts if not each.is_unmatched)
     rules = _different(names)
     found = []
@@ -295,7 +295,7 @@ def _route_words(route: str) -> str:
 
 
 def change(notification: Notification) -> str:
-    """One sentence on what is new: the text of a thread's reply, and what a follow-up opens with."""
+    """Return one sentence on what is new: the text of a thread's reply, and what a follow-up opens with."""
     lasted = duration_words((notification.incident.ended_at or notification.at) - notification.incident.started_at)
     unheard = _unacknowledged(notification)
     match notification.reason:
@@ -348,17 +348,17 @@ def _sync(notification: Notification) -> str:
 
 
 def notes(notification: Notification) -> tuple[str, ...]:
-    """The notes, and what people said, cleaned, none empty."""
+    """Return the notes, and what people said, cleaned, none empty."""
     return news(notification) + tuple(found for found in map(one_line, notification.activity.remarks) if found)
 
 
 def news(notification: Notification) -> tuple[str, ...]:
-    """The notes alone: what is to be known of this very announcement."""
+    """Return the notes alone: what is to be known of this very announcement."""
     return tuple(found for found in map(one_line, notification.background.notes) if found)
 
 
 def alert_line(told: AlertSnapshot) -> str:
-    """One alert on one line, for lists: title, reading, labels that tell it apart, state when it is not firing."""
+    """Return one alert on one line, for lists: title, reading, labels that tell it apart, state when it is not firing."""
     hidden = {"alertname", "severity", "source", "kind"}
     labels = [
         f"{one_line(name)}={one_line(value)}" for name, value in sorted(told.labels.items()) if name not in hidden
@@ -379,13 +379,13 @@ def _condition_of(told: AlertSnapshot) -> str:
 
 
 def _muted(told: AlertSnapshot) -> str:
-    """`inhibited by Service Downtime`; `muted by silence 9c1d of ana`."""
+    """Return `inhibited by Service Downtime`; `muted by silence 9c1d of ana`."""
     names = counted_list([one_line(name) for name in told.muted_by], MAX_VALUES)
     return names if names.startswith(_INHIBITED) else f"muted by {names}"
 
 
 def deploy_line(deploy: Deploy, notification: Notification) -> str:
-    """The last deploy in words, with how long before the incident it came."""
+    """Return the last deploy in words, with how long before the incident it came."""
     before = notification.incident.started_at - deploy.at
     when = f"{duration_words(before)} before" if before >= timedelta(0) else f"{duration_words(-before)} after it began"
     title, commit = one_line(deploy.title), one_line(deploy.commit)[:12]
@@ -436,7 +436,7 @@ def _top_error(
 
 
 def _novelty(error: TopError, zone: str) -> str:
-    """`new since deploy 4f2c9a1`, `known since 3 Oct 2026, …`: when an error first came."""
+    """Return when an error first came: `new since deploy 4f2c9a1`, `known since 3 Oct 2026, …`."""
     if error.known_since is None:
         return ""
     first = local_time(error.known_since, zone)
@@ -450,14 +450,14 @@ def _novelty(error: TopError, zone: str) -> str:
 
 
 def runbook_steps(notification: Notification) -> tuple[str, ...]:
-    """The first steps of the runbook, cleaned."""
+    """Return the first steps of the runbook, cleaned."""
     if notification.background.runbook is None:
         return ()
     return tuple(found for found in map(one_line, notification.background.runbook.steps) if found)[:RUNBOOK_STEPS]
 
 
 def plain_text(notification: Notification) -> str:
-    """The whole notification as plain text: what every target can fall back to. Under 12,000 characters."""
+    """Return the whole notification as plain text: what every target can fall back to. Under 12,000 characters."""
     lines = [f"{state_words(notification).upper()} {notification.severity.value}: {cut(title(notification), 300)}"]
     lines += cause(notification)
     lines += [change(notification)] if notification.reason is not Reason.OPENED else []

@@ -18,12 +18,12 @@ _LINE_BREAKS = frozenset("\n\r\u2028\u2029\x0b\x0c\x85")
 
 
 def utf16_units(text: str) -> int:
-    """The length as JavaScript and Java count it: never less than the number of characters."""
+    """Return the length as JavaScript and Java count it: never less than the number of characters."""
     return len(text.encode("utf-16-le", "surrogatepass")) // 2
 
 
 def clean(text: str) -> str:
-    """The text without what could disturb a reader or a parser; line breaks become `\\n`, tabs a space."""
+    """Return the text without what could disturb a reader or a parser; line breaks become `\\n`, tabs a space."""
     if text.isprintable():
         return text.strip()
     found = []
@@ -40,12 +40,12 @@ def clean(text: str) -> str:
 
 
 def one_line(text: str) -> str:
-    """The cleaned text on one line, runs of white space as one space."""
+    """Return the cleaned text on one line, runs of white space as one space."""
     return " ".join(clean(text).split())
 
 
 def cut(text: str, limit: int, measure: Callable[[str], int] = utf16_units) -> str:
-    """The text, or as many whole words of it as fit `limit` with an ellipsis.
+    """Return the text, or as many whole words of it as fit `limit` with an ellipsis.
 
     `measure` must add up over the characters of a text, and count each as one at least. A first word over the limit
     is cut inside, but never inside a character that people see as one (an emoji, a letter with its accent).
@@ -62,7 +62,7 @@ def cut(text: str, limit: int, measure: Callable[[str], int] = utf16_units) -> s
 
 
 def _word_start(text: str, end: int) -> int:
-    """The start of the word around `end`; `end` itself when that would lose more than half."""
+    """Return the start of the word around `end`; `end` itself when that would lose more than half."""
     for place in range(end, end // 2, -1):
         if text[place - 1].isspace():
             return place
@@ -70,7 +70,7 @@ def _word_start(text: str, end: int) -> int:
 
 
 def _character_start(text: str, end: int) -> int:
-    """The start of the visible character around `end`; bounded, since piled accents never end."""
+    """Return the start of the visible character around `end`; bounded, since piled accents never end."""
     lowest = max(0, end - 32)
     while end > lowest and (_joins(text[end]) or text[end - 1] == _ZERO_WIDTH_JOINER):
         end -= 1
@@ -94,7 +94,7 @@ def _is_flag_letter(character: str) -> bool:
 
 
 def local_time(at: datetime, timezone: str) -> str:
-    """`24 Nov 2026, 09:14 CET`: the wall time with its zone. A zone that does not exist is UTC."""
+    """Return `24 Nov 2026, 09:14 CET`: the wall time with its zone. A zone that does not exist is UTC."""
     try:
         zone = ZoneInfo(timezone)
     except (KeyError, ValueError, OSError):
@@ -108,7 +108,7 @@ _MONTHS = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct",
 
 
 def duration_words(duration: timedelta) -> str:
-    """`40 s`, `12 min`, `3 h 5 min`, `2 d 4 h`: the two largest units."""
+    """Return `40 s`, `12 min`, `3 h 5 min`, `2 d 4 h`: the two largest units."""
     seconds = max(0, round(duration.total_seconds()))
     if seconds < 60:
         return f"{seconds} s"
@@ -123,6 +123,6 @@ def duration_words(duration: timedelta) -> str:
 
 
 def counted_list(values: Sequence[str], limit: int) -> str:
-    """`a, b, c and 4 more`."""
+    """Return the first values and how many more there are: `a, b, c and 4 more`."""
     more = len(values) - limit
     return ", ".join(values[:limit]) + (f" and {more} more" if more > 0 else "")

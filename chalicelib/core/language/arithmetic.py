@@ -37,12 +37,12 @@ class Part:
 
     @property
     def is_truth(self) -> bool:
-        """True for what is true or false, false for a number."""
+        """Return True for what is true or false, false for a number."""
         return isinstance(self.node, _TRUTHS)
 
 
 def compared_units(left: Part, right: Part) -> tuple[Any, Any]:
-    """Both sides in one unit, or a ConditionError at the right side."""
+    """Return both sides in one unit, or a ConditionError at the right side."""
     first, second = left.node, right.node
     kinds = {first.unit.kind, second.unit.kind}
     if kinds == {RATIO, BARE}:
@@ -87,7 +87,7 @@ def _mismatch(left: Part, right: Part) -> ConditionError:
 
 
 def in_unit(node: Any, unit: Unit) -> Any:
-    """The node measured in `unit`; constants exactly."""
+    """Return the node measured in `unit`; constants exactly."""
     if isinstance(node, Literal):
         if node.unit.kind == BARE:
             return replace(node, unit=unit) if unit.kind in (TIME, SIZE, NUMBER) else node
@@ -101,7 +101,7 @@ def in_unit(node: Any, unit: Unit) -> Any:
 
 
 def calculated(operator: Token, left: Part, right: Part) -> Any:
-    """Two numbers added, subtracted, multiplied or divided, in units that can be."""
+    """Return two numbers added, subtracted, multiplied or divided, in units that can be."""
     for side in (left, right):
         if side.is_truth:
             raise ConditionError(

@@ -84,7 +84,7 @@ class Evaluation:
 
 
 def parse(text: str, *, threshold: float | str | None = None) -> Condition:
-    """The condition; `threshold` is what the bare word means. ConditionError says what is wrong and where."""
+    """Return the condition; `threshold` is what the bare word means. ConditionError says what is wrong and where."""
     root = parsed(text, threshold)
     found = list(parts(root))
     metrics = all_names(found)
@@ -107,7 +107,7 @@ def parse(text: str, *, threshold: float | str | None = None) -> Condition:
 
 
 def mistakes(text: str, *, threshold: float | str | None = None) -> list[ConditionError]:
-    """All that is wrong with a condition: after a mistake, what follows the next `and` or `or` is read on its own."""
+    """Return all that is wrong with a condition: after a mistake, what follows the next `and` or `or` is read on its own."""
     found: list[ConditionError] = []
     start = 0
     while len(found) < MAX_MISTAKES:
@@ -130,7 +130,7 @@ def _is_count(part: Any) -> bool:
 
 
 def evaluate(condition: Condition, series: Series, now: datetime) -> Evaluation:
-    """The answer over what was measured and what happened up to `now`."""
+    """Return the answer over what was measured and what happened up to `now`."""
     scope = Scope(series, now)
     answer: Verdict = condition.root.answer(scope)
     value, left, right = _reading(answer)
@@ -163,7 +163,7 @@ class Reading:
 
 
 def readings(condition: Condition, series: Series, now: datetime) -> list[Reading]:
-    """Every comparison of the condition with its answer, in the order written."""
+    """Return every comparison of the condition with its answer, in the order written."""
     found = []
     for part in parts(condition.root):
         if isinstance(part, Comparison | Absent):
@@ -195,6 +195,6 @@ def sides(condition: Condition, series: Series, now: datetime) -> Sides | None:
 
 
 def describe(condition: Condition) -> str:
-    """The condition as a phrase of English: `error rate is above 1 %`."""
+    """Return the condition as a phrase of English: `error rate is above 1 %`."""
     words: str = condition.root.words()
     return words

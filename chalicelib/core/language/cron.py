@@ -75,7 +75,7 @@ def _fields(cron: str) -> list[str]:
 
 @lru_cache(maxsize=256)
 def parse(cron: str) -> Cron:
-    """The expression as a value. ValueError names the field at fault and what it allows."""
+    """Return the expression as a value. ValueError names the field at fault and what it allows."""
     fields = _fields(cron)
     if len(fields) != len(_FIELDS):
         raise ValueError(
@@ -101,7 +101,7 @@ def parse(cron: str) -> Cron:
 
 
 def following(cron: str, zone: str | ZoneInfo, at: datetime) -> datetime:
-    """The earliest time after `at`, in UTC."""
+    """Return the earliest time after `at`, in UTC."""
     return _following(cron, zone_of(zone), at.astimezone(UTC))
 
 
@@ -127,7 +127,7 @@ def _explicit(cron: str) -> str:
 
 @lru_cache(maxsize=64)
 def zone_of(name: str | ZoneInfo) -> ZoneInfo:
-    """The time zone of that name; ValueError when there is none."""
+    """Return the time zone of that name; ValueError when there is none."""
     if isinstance(name, ZoneInfo):
         return name
     try:

@@ -49,13 +49,13 @@ class Scope:
             self.changes_at = at
 
     def times(self) -> Sequence[datetime]:
-        """The times of the events, oldest first."""
+        """Return the times of the events, oldest first."""
         if self.events is None:
             self.events = self.series.event_times()
         return self.events
 
     def buckets(self, metric: str, window: timedelta) -> Sequence[Bucket]:
-        """What was measured in the window."""
+        """Return what was measured in the window."""
         return self.series.buckets(metric, self.now - window, self.now)
 
 
@@ -86,11 +86,11 @@ class Literal:
     exact: Fraction
 
     def number(self, scope: Scope) -> float | None:
-        """Itself."""
+        """Return the number itself."""
         return self.value
 
     def words(self) -> str:
-        """As a message shows it."""
+        """Return it as a message shows it."""
         return shown(self.value, self.unit)
 
     def __str__(self) -> str:
@@ -105,16 +105,16 @@ class Metric:
 
     @property
     def unit(self) -> Unit:
-        """That of its name."""
+        """Return the unit of its name."""
         return unit_of(self.name)
 
     @property
     def window(self) -> timedelta:
-        """How old the value may be."""
+        """Return how old the value may be."""
         return max_age(self.name)
 
     def number(self, scope: Scope) -> float | None:
-        """None when there is none, it is too old, or it had nothing to divide by."""
+        """Return the number; None when there is none, it is too old, or it had nothing to divide by."""
         found = scope.buckets(self.name, self.window)
         if not found:
             return None
@@ -122,7 +122,7 @@ class Metric:
         return found[-1].last
 
     def words(self) -> str:
-        """Its name in words."""
+        """Return its name in words."""
         return metric_words(self.name)
 
     def __str__(self) -> str:
@@ -139,16 +139,16 @@ class Windowed:
 
     @property
     def unit(self) -> Unit:
-        """That of its name."""
+        """Return the unit of its name."""
         return unit_of(self.name)
 
     def number(self, scope: Scope) -> float | None:
-        """None when nothing was measured."""
+        """Return the number; None when nothing was measured."""
         found = scope.buckets(self.name, self.window)
         return _over(found, self.window, scope, mean)
 
     def words(self) -> str:
-        """What and over which time."""
+        """Return what and over which time."""
         return f"{metric_words(self.name)} over {duration_words(self.window)}"
 
     def __str__(self) -> str:
@@ -163,11 +163,11 @@ class EventCount:
 
     @property
     def unit(self) -> Unit:
-        """A plain number."""
+        """Return the unit of a plain number."""
         return PLAIN_NUMBER
 
     def number(self, scope: Scope) -> float | None:
-        """The count."""
+        """Return the count."""
         first, last = self.span(scope)
         times = scope.times()
         if first < last:
@@ -175,7 +175,7 @@ class EventCount:
         return float(last - first)
 
     def span(self, scope: Scope) -> tuple[int, int]:
-        """The events of the window as a slice of `scope.times()`. An event of the future enters when its time comes."""
+        """Return the events of the window as a slice of `scope.times()`. An event of the future enters when its time comes."""
         times = scope.times()
         last = bisect_right(times, scope.now)
         if last < len(times):
@@ -183,7 +183,7 @@ class EventCount:
         return bisect_right(times, scope.now - self.window, 0, last), last
 
     def words(self) -> str:
-        """What and over which time."""
+        """Return what and over which time."""
         return f"the number of events in {duration_words(self.window)}"
 
     def __str__(self) -> str:
@@ -201,12 +201,12 @@ class Call:
 
     @property
     def unit(self) -> Unit:
-        """That of the function, else that of the metric."""
+        """Return the unit of the function, else that of the metric."""
         own = FUNCTIONS[self.function].unit
         return own if own is not None else unit_of(self.metric)
 
     def number(self, scope: Scope) -> float | None:
-        """None when the function has nothing to go by."""
+        """Return the number; None when the function has nothing to go by."""
         function = FUNCTIONS[self.function]
         if self.metric == EVENTS:
             count = EventCount(self.window).number(scope)
@@ -221,7 +221,7 @@ class Call:
         return _over(found, window, scope, lambda buckets: function.apply(buckets, now, window, numbers))
 
     def words(self) -> str:
-        """The function's own words."""
+        """Return the function's own words."""
         function, window = FUNCTIONS[self.function], duration_words(self.window)
         if self.metric == EVENTS:
             return function.of_events.format(window)
@@ -264,17 +264,17 @@ class Negated:
 
     @property
     def unit(self) -> Unit:
-        """That of the thing."""
+        """Return the unit of the operand."""
         unit: Unit = self.of.unit
         return unit
 
     def number(self, scope: Scope) -> float | None:
-        """Unknown stays unknown."""
+        """Return the number; unknown stays unknown."""
         value = self.of.number(scope)
         return None if value is None else -value
 
     def words(self) -> str:
-        """With its sign."""
+        """Return the words with the sign."""
         return f"minus {_grouped_words(self.of, 3)}"
 
     def __str__(self) -> str:
@@ -290,12 +290,12 @@ class Converted:
     factor: float
 
     def number(self, scope: Scope) -> float | None:
-        """Unknown stays unknown."""
+        """Return the number; unknown stays unknown."""
         value = self.of.number(scope)
         return None if value is None else value * self.factor
 
     def words(self) -> str:
-        """The thing itself."""
+        """Return the thing itself."""
         words: str = self.of.words()
         return words
 
@@ -313,7 +313,7 @@ class Arithmetic:
     unit: Unit
 
     def number(self, scope: Scope) -> float | None:
-        """Both sides are asked, so that the time of the next change is right."""
+        """Return the result. Both sides are asked, so that the time of the next change is right."""
         left, right = self.left.number(scope), self.right.number(scope)
         if left is None or right is None or (self.operator == "/" and right == 0):
             return None
@@ -321,7 +321,7 @@ class Arithmetic:
         return None if math.isnan(value) else value
 
     def words(self) -> str:
-        """In the order written."""
+        """Return the words in the order written."""
         word = {"+": "plus", "-": "minus", "*": "times", "/": "divided by"}[self.operator]
         level = 1 if self.operator in "+-" else 2
         return f"{_grouped_words(self.left, level)} {word} {_grouped_words(self.right, level + 1)}"
@@ -349,7 +349,7 @@ def _grouped_words(node: Any, level: int) -> str:
 
 
 def _level(node: Any) -> int:
-    """How closely it binds: sums 1, products 2, signs 3, anything else 4."""
+    """Return how closely it binds: sums 1, products 2, signs 3, anything else 4."""
     inner = node.of if isinstance(node, Converted) else node
     if isinstance(inner, Arithmetic):
         return 1 if inner.operator in "+-" else 2
@@ -369,7 +369,7 @@ class Comparison:
     right: Any
 
     def answer(self, scope: Scope) -> Verdict:
-        """Compares values that differ by less than SAME_WITHIN as equal."""
+        """Compare values that differ by less than SAME_WITHIN as equal."""
         if isinstance(self.left, EventCount) and isinstance(self.right, Literal):
             return self._counted(self.left, self.right.value, scope)
         left, right = self.left.number(scope), self.right.number(scope)
@@ -378,7 +378,7 @@ class Comparison:
         return Verdict(compared(self.operator, left, right), self, left, right)
 
     def _counted(self, count: EventCount, limit: float, scope: Scope) -> Verdict:
-        """As above, knowing when enough events will have left the window for the answer to change."""
+        """Return the answer, knowing when enough events will have left the window for it to change."""
         first, last = count.span(scope)
         truth = compared(self.operator, last - first, limit)
         leaving = range(first, last)
@@ -398,7 +398,7 @@ class Comparison:
         return Verdict(truth, self, float(last - first), limit)
 
     def words(self) -> str:
-        """`error rate is above 1 %`."""
+        """Return `error rate is above 1 %`."""
         return f"{self.left.words()} is {_COMPARED[self.operator]} {self.right.words()}"
 
     def __str__(self) -> str:
@@ -416,7 +416,7 @@ _COMPARED = {
 
 
 def compared(operator: str, left: float, right: float) -> bool:
-    """The answer of `> >= < <= == !=`."""
+    """Return the answer of `> >= < <= == !=`."""
     same = left == right or math.isclose(left, right, rel_tol=SAME_WITHIN)
     match operator:
         case ">":
@@ -441,7 +441,7 @@ class Absent:
     window: timedelta
 
     def answer(self, scope: Scope) -> Verdict:
-        """A sample without a value was measured all the same."""
+        """Return the answer. A sample without a value was measured all the same."""
         if self.metric == EVENTS:
             count = EventCount(self.window)
             first, last = count.span(scope)
@@ -454,7 +454,7 @@ class Absent:
         return Verdict(not found, self, float(not found))
 
     def words(self) -> str:
-        """`nothing is measured of requests per min for 10 minutes`."""
+        """Return `nothing is measured of requests per min for 10 minutes`."""
         if self.metric == EVENTS:
             return f"no event happens for {duration_words(self.window)}"
         return f"{metric_words(self.metric)} is not measured for {duration_words(self.window)}"
@@ -470,14 +470,14 @@ class Not:
     of: Any
 
     def answer(self, scope: Scope) -> Verdict:
-        """Decided by what it denies."""
+        """Return the opposite of the operand's answer."""
         inner: Verdict = self.of.answer(scope)
         if inner.truth is None:
             return inner
         return Verdict(not inner.truth, inner.decided_by, inner.left, inner.right)
 
     def words(self) -> str:
-        """With its denial in front."""
+        """Return the words with the negation in front."""
         return f"it is not so that {_part_words(self.of, Both | Either)}"
 
     def __str__(self) -> str:
@@ -492,7 +492,7 @@ class Both:
     right: Any
 
     def answer(self, scope: Scope) -> Verdict:
-        """Decided by the side that is false, else unknown, else the first."""
+        """Return the operand that decided the result: a false one, else an unknown one, else the first."""
         left: Verdict = self.left.answer(scope)
         right: Verdict = self.right.answer(scope)
         if left.truth is False or right.truth is True:
@@ -502,7 +502,7 @@ class Both:
         return left
 
     def words(self) -> str:
-        """Joined by `and`."""
+        """Return the words joined by `and`."""
         return f"{_part_words(self.left, Either)} and {_part_words(self.right, Either)}"
 
     def __str__(self) -> str:
@@ -517,7 +517,7 @@ class Either:
     right: Any
 
     def answer(self, scope: Scope) -> Verdict:
-        """Decided by the side that is true, else unknown, else the first."""
+        """Return the operand that decided the result: a true one, else an unknown one, else the first."""
         left: Verdict = self.left.answer(scope)
         right: Verdict = self.right.answer(scope)
         if left.truth is True or right.truth is False:
@@ -527,7 +527,7 @@ class Either:
         return left
 
     def words(self) -> str:
-        """Joined by `or`."""
+        """Return the words joined by `or`."""
         return f"{_part_words(self.left, Both)} or {_part_words(self.right, Both)}"
 
     def __str__(self) -> str:
@@ -545,7 +545,7 @@ def _bracketed(node: Any, level: int) -> str:
 
 
 def parts(node: Any) -> Iterator[Any]:
-    """The node and everything inside it."""
+    """Yield the node and everything inside it."""
     yield node
     for name in ("left", "right", "of"):
         inner = getattr(node, name, None)
@@ -556,7 +556,7 @@ def parts(node: Any) -> Iterator[Any]:
 
 
 def metric_words(name: str) -> str:
-    """`db_size_gb` as `db size`, `p95_latency_ms` as `p95 latency`."""
+    """Return `db_size_gb` as `db size`, `p95_latency_ms` as `p95 latency`."""
     unit = unit_of(name)
     words = name.split("_")
     if unit.kind not in (RATIO, NUMBER) and len(words) > 1 and unit.name and words[-1].lower() in _UNIT_WORDS:

@@ -23,33 +23,33 @@ MIN_SPAN_SHARE = 0.1
 
 
 def mean(found: Sequence[Bucket]) -> float | None:
-    """The mean of all samples that have a value."""
+    """Return the mean of all samples that have a value."""
     count = sum(bucket.count for bucket in found)
     return math.fsum(bucket.total for bucket in found) / count if count else None
 
 
 def least(found: Sequence[Bucket]) -> float | None:
-    """The smallest value."""
+    """Return the smallest value."""
     return min((bucket.low for bucket in found if bucket.count), default=None)
 
 
 def greatest(found: Sequence[Bucket]) -> float | None:
-    """The largest value."""
+    """Return the largest value."""
     return max((bucket.high for bucket in found if bucket.count), default=None)
 
 
 def total(found: Sequence[Bucket]) -> float | None:
-    """The sum of the values; of nothing it is unknown."""
+    """Return the sum of the values; of nothing it is unknown."""
     return math.fsum(bucket.total for bucket in found) if any(bucket.count for bucket in found) else None
 
 
 def samples(found: Sequence[Bucket]) -> float | None:
-    """How many samples have a value."""
+    """Return how many samples have a value."""
     return float(sum(bucket.count for bucket in found))
 
 
 def quantile(found: Sequence[Bucket], share: float) -> float | None:
-    """By nearest rank: exact over single samples, within 2 % over roll-ups."""
+    """Return the quantile by nearest rank: exact over single samples, within 2 % over roll-ups."""
     valued = [bucket for bucket in found if bucket.count]
     if not valued:
         return None
@@ -67,7 +67,7 @@ def quantile(found: Sequence[Bucket], share: float) -> float | None:
 
 
 def increase_per_second(found: Sequence[Bucket]) -> float | None:
-    """How fast a counter grows: the sum of its steps up by the time between; after a restart it counts from zero."""
+    """Return how fast a counter grows: the sum of its steps up by the time between; after a restart it counts from zero."""
     valued = [bucket for bucket in found if bucket.last is not None]
     if not valued:
         return None
@@ -82,7 +82,7 @@ def increase_per_second(found: Sequence[Bucket]) -> float | None:
 
 
 def _opening(bucket: Bucket) -> float:
-    """The value with which a bucket began, where its rise since then is known; else its newest."""
+    """Return the value with which a bucket began, where its rise since then is known; else its newest."""
     return (bucket.last if bucket.rise is None or bucket.opening is None else bucket.opening) or 0.0
 
 
@@ -97,12 +97,13 @@ class Line:
     last_at: datetime
 
     def at(self, when: datetime) -> float:
-        """The value of the line then."""
+        """Return the value of the line then."""
         return self.value + self.slope * (when - self.origin).total_seconds()
 
 
 def line(found: Sequence[Bucket], span: timedelta = timedelta(0)) -> Line | None:
-    """The line of least squares through the samples; None when they are fewer than two or within less than `span`.
+    """Return the line of least squares through the samples; None when they are fewer than two or within less than
+    `span`.
 
     A roll-up counts as its samples at their mean, in the middle of its time.
     """
@@ -129,7 +130,7 @@ def line(found: Sequence[Bucket], span: timedelta = timedelta(0)) -> Line | None
 
 
 def growth(found: Sequence[Bucket]) -> float | None:
-    """How much the line grew between the first and the last sample, as a share of where it began."""
+    """Return how much the line grew between the first and the last sample, as a share of where it began."""
     fit = line(found)
     if fit is None:
         return None
@@ -138,13 +139,13 @@ def growth(found: Sequence[Bucket]) -> float | None:
 
 
 def forecast(found: Sequence[Bucket], now: datetime, window: timedelta, seconds: float) -> float | None:
-    """Where the line is so many seconds from now."""
+    """Return where the line is so many seconds from now."""
     fit = line(found, window * MIN_SPAN_SHARE)
     return None if fit is None else fit.at(now + timedelta(seconds=seconds))
 
 
 def days_until(found: Sequence[Bucket], now: datetime, window: timedelta, limit: float) -> float | None:
-    """Days until the line reaches the limit: 0 when it is reached, without end when it does not grow."""
+    """Return days until the line reaches the limit: 0 when it is reached, without end when it does not grow."""
     fit = line(found, window * MIN_SPAN_SHARE)
     if fit is None:
         return None

@@ -85,17 +85,17 @@ class Parser:
 
     @property
     def word(self) -> Token:
-        """The next word."""
+        """Return the next word."""
         return self.words[self.position]
 
     def take(self) -> Token:
-        """The next word, passing it."""
+        """Return the next word, passing it."""
         found = self.word
         self.position += 1
         return found
 
     def takes(self, *texts: str) -> bool:
-        """True, passing it, when the next word is one of these signs or keywords."""
+        """Return True, passing it, when the next word is one of these signs or keywords."""
         if self.word.kind in ("operator", "name") and self.word.text in texts:
             self.position += 1
             return True
@@ -109,7 +109,7 @@ class Parser:
             )
 
     def whole(self) -> Any:
-        """The whole condition."""
+        """Return the whole condition."""
         if self.word.kind == "end":
             raise ConditionError("the condition is empty", 1, "a comparison, such as error_rate > 1%")
         found = self.either()
@@ -124,7 +124,7 @@ class Parser:
         return found.node
 
     def unexpected(self) -> ConditionError:
-        """What to say of a word that cannot stand here."""
+        """Return what to say of a word that cannot stand here."""
         word = self.word
         lowered = word.text.lower()
         if lowered in WORDS and lowered != word.text:
@@ -146,28 +146,28 @@ class Parser:
         )
 
     def either(self) -> Part:
-        """Sides joined by `or`."""
+        """Read sides joined by `or`."""
         found = self.both()
         while self.word.text == "or" and self.word.kind == "name":
             found = self.joined(Either, found, self.take(), self.both)
         return found
 
     def both(self) -> Part:
-        """Sides joined by `and`."""
+        """Read sides joined by `and`."""
         found = self.denied()
         while self.word.text == "and" and self.word.kind == "name":
             found = self.joined(Both, found, self.take(), self.denied)
         return found
 
     def joined(self, kind: type, left: Part, operator: Token, right: Any) -> Part:
-        """Two truths joined."""
+        """Join two truths."""
         other: Part = right()
         for side in (left, other):
             self.must_be_truth(side, operator.text)
         return Part(kind(left.node, other.node), left.column)
 
     def must_be_truth(self, side: Part, word: str) -> None:
-        """Complain of a number where a comparison belongs."""
+        """Raise ConditionError for a number where a comparison belongs."""
         if not side.is_truth:
             raise ConditionError(
                 f"{word!r} joins comparisons, and {side.node} is a number"
@@ -178,7 +178,7 @@ class Parser:
             )
 
     def denied(self) -> Part:
-        """A comparison, with any number of `not` before it."""
+        """Return a comparison, with any number of `not` before it."""
         if self.word.kind == "name" and self.word.text == "not":
             column = self.take().column
             inner = self.deeper(self.denied)
@@ -198,7 +198,7 @@ class Parser:
         return found
 
     def comparison(self) -> Part:
-        """Two numbers compared, or what can stand alone."""
+        """Read two numbers compared, or what can stand alone."""
         left = self.sum()
         if self.word.kind != "operator" or self.word.text not in COMPARISONS:
             return left
@@ -213,15 +213,15 @@ class Parser:
         return Part(Comparison(operator.text, first, second), left.column)
 
     def sum(self) -> Part:
-        """Products added and subtracted."""
+        """Read products added and subtracted."""
         return self.chain(("+", "-"), self.product)
 
     def product(self) -> Part:
-        """Numbers multiplied and divided."""
+        """Read numbers multiplied and divided."""
         return self.chain(("*", "/"), self.sign)
 
     def chain(self, operators: tuple[str, str], parse: Any) -> Part:
-        """Numbers joined from left to right."""
+        """Read numbers joined from left to right."""
         found: Part = parse()
         length = 0
         while self.word.kind == "operator" and self.word.text in operators:
@@ -234,7 +234,7 @@ class Parser:
         return found
 
     def sign(self) -> Part:
-        """A number with any number of minus signs before it."""
+        """Return a number with any number of minus signs before it."""
         if self.word.kind == "operator" and self.word.text == "-":
             column = self.take().column
             inner = self.deeper(self.sign)
@@ -244,7 +244,7 @@ class Parser:
         return self.primary()
 
     def primary(self) -> Part:
-        """A number, a metric, a call, or something in parentheses."""
+        """Return a number, a metric, a call, or something in parentheses."""
         word = self.word
         if word.kind == "number":
             return Part(literal(self.take().text, word.column), word.column)
@@ -259,7 +259,7 @@ class Parser:
         raise ConditionError(f"{_named(word)} stands where a value belongs", word.column, "a number, a metric or '('")
 
     def named(self, word: Token) -> Any:
-        """What a name stands for."""
+        """Return what a name stands for."""
         name = word.text
         if name == THRESHOLD:
             if self.threshold is None:
@@ -283,7 +283,7 @@ class Parser:
         return Windowed(name, UPTIME_WINDOW, bare=True) if name == "uptime" else Metric(name)
 
     def window(self, name: str) -> timedelta:
-        """`[5m]`."""
+        """Read `[5m]`."""
         self.expect("[", name)
         word = self.take()
         if word.kind != "number":
@@ -309,7 +309,7 @@ class Parser:
         return duration
 
     def call(self, word: Token) -> Any:
-        """`function(metric[window], …)`."""
+        """Read `function(metric[window], …)`."""
         name = word.text
         if name not in CALLABLE:
             raise ConditionError(
@@ -337,7 +337,7 @@ class Parser:
         return Absent(inner.text, window) if name == "absent" else Call(name, inner.text, window, arguments)
 
     def arguments(self, name: str, metric: str, window: timedelta) -> tuple[Any, ...]:
-        """What follows the window, and the closing parenthesis."""
+        """Return what follows the window, and the closing parenthesis."""
         wanted = FUNCTIONS[name].arguments if name != "absent" else ()
         found: list[Any] = []
         while self.takes(","):
@@ -366,7 +366,7 @@ def _usage(name: str) -> str:
 
 
 def _argument(name: str, wanted: str, given: Part, metric: str) -> Any:
-    """A further argument in the unit that its function wants; it must be a constant."""
+    """Return a further argument in the unit that its function wants; it must be a constant."""
     node = given.node
     if not isinstance(node, Literal):
         raise ConditionError(f"the second argument of {name} is not a constant", given.column, _usage(name))
@@ -387,7 +387,7 @@ def _example(unit: Unit) -> str:
 
 
 def parsed(text: str, threshold: float | str | None) -> Any:
-    """The parts of a condition."""
+    """Return the parts of a condition."""
     if not isinstance(text, str):
         raise ConditionError("the condition is not text", 1, 'text in quotes, such as "error_rate > 1%"')
     if len(text) > MAX_CHARACTERS:
@@ -396,7 +396,7 @@ def parsed(text: str, threshold: float | str | None) -> Any:
 
 
 def all_names(parts: Sequence[Any]) -> frozenset[str]:
-    """The sample metrics among the parts."""
+    """Return the sample metrics among the parts."""
     found = {part.name for part in parts if isinstance(part, Metric | Windowed)}
     found |= {part.metric for part in parts if isinstance(part, Call | Absent)}
     return frozenset(found - {EVENTS})

@@ -44,7 +44,7 @@ class Place:
     filters: tuple[tuple[str, str], ...] = ()
 
     def fill(self, variables: Mapping[str, object]) -> str:
-        """Its text; empty for what is missing."""
+        """Return its text; empty for what is missing."""
         found = variables.get(self.name, "")
         if self.key:
             found = found.get(self.key, "") if isinstance(found, Mapping) else ""
@@ -64,7 +64,7 @@ class Template:
 
 @lru_cache(maxsize=512)
 def compile_template(text: str) -> Template:
-    """The template; TemplateError for what is not closed, not a name or not a filter."""
+    """Return the template; TemplateError for what is not closed, not a name or not a filter."""
     if len(text) > MAX_CHARACTERS:
         raise TemplateError(f"the template has {len(text)} characters", 1, f"{MAX_CHARACTERS} at most")
     parts: list[str | Place] = []
@@ -88,7 +88,7 @@ def compile_template(text: str) -> Template:
 
 
 def template_mistakes(text: str) -> list[TemplateError]:
-    """All that is wrong with a template: after a mistake, what follows the next `}}` is read on its own."""
+    """Return all that is wrong with a template: after a mistake, what follows the next `}}` is read on its own."""
     found: list[TemplateError] = []
     start = 0
     while start >= 0:
@@ -149,7 +149,7 @@ def _allowed() -> str:
 
 
 def render(template: str | Template, variables: Mapping[str, object]) -> str:
-    """The text with every place filled. TemplateError for a broken template, never for a missing label."""
+    """Return the text with every place filled. TemplateError for a broken template, never for a missing label."""
     compiled = compile_template(template) if isinstance(template, str) else template
     parts = (part if isinstance(part, str) else part.fill(variables) for part in compiled.parts)
     return "".join(parts)[:MAX_RENDERED_CHARACTERS]

@@ -42,7 +42,7 @@ class ConditionError(ColumnError):
 
 
 def nearest(word: str, words: Iterable[str]) -> str:
-    """The most similar of the words; empty when none is."""
+    """Return the most similar of the words; empty when none is."""
     choices = list(words)
     lowered = {choice.lower(): choice for choice in reversed(choices)}
     found = difflib.get_close_matches(word.lower(), list(lowered), n=1, cutoff=0.6)
@@ -59,7 +59,7 @@ class Token:
 
 
 def tokens(text: str) -> list[Token]:
-    """The words of a condition. A number takes a unit that follows it, with or without a space."""
+    """Return the words of a condition. A number takes a unit that follows it, with or without a space."""
     found: list[Token] = []
     position = 0
     while position < len(text):
@@ -135,7 +135,7 @@ def _with_unit(text: str, number: str, position: int) -> tuple[str, int]:
 
 
 def literal(text: str, column: int = 1) -> Literal:
-    """A number with its unit, exactly: `500`, `1%`, `0.5s`, `1h30m`, `8GB`."""
+    """Return a number with its unit, exactly: `500`, `1%`, `0.5s`, `1h30m`, `8GB`."""
     match = re.match(r"\d*\.?\d*", text)
     digits = match[0] if match else ""
     unit = text[len(digits) :]
@@ -157,7 +157,7 @@ def literal(text: str, column: int = 1) -> Literal:
 
 
 def threshold_literal(value: float | str) -> Literal:
-    """A rule's threshold as written: a number, a percentage, a duration or a size; else ConditionError."""
+    """Return a rule's threshold as written: a number, a percentage, a duration or a size; else ConditionError."""
     text = repr(value) if isinstance(value, int | float) and not isinstance(value, bool) else str(value).strip()
     wrong = ConditionError(
         f"threshold {text[:40]!r} is not a value", 1, "a number, a percentage, a duration or a size: 8, 1%, 500ms, 8GB"

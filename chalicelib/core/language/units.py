@@ -143,7 +143,7 @@ _PER = re.compile(r"_per_(?:day|hour|minute|min|second|sec|week|month)$")
 
 @lru_cache(maxsize=4096)
 def unit_of(metric: str) -> Unit:
-    """The unit in which a metric of this name is measured."""
+    """Return the unit in which a metric of this name is measured."""
     if metric in _RATIOS:
         return PLAIN_RATIO
     if metric in _NUMBERS or metric.endswith(_NOT_RATIOS):
@@ -164,12 +164,12 @@ def unit_of(metric: str) -> Unit:
 
 
 def max_age(metric: str) -> timedelta:
-    """How old the last value of a bare metric may be: 5 minutes, 10 for sizes, which are measured less often."""
+    """Return how old the last value of a bare metric may be: 5 minutes, 10 for sizes, which are measured less often."""
     return timedelta(minutes=10 if unit_of(metric).kind == SIZE else 5)
 
 
 def kind_words(unit: Unit) -> str:
-    """What the unit is, for a message."""
+    """Return what the unit is, for a message."""
     words = {
         RATIO: "a ratio",
         NUMBER: "a plain number",
@@ -183,7 +183,7 @@ def kind_words(unit: Unit) -> str:
 
 
 def examples(unit: Unit) -> str:
-    """How a value of this unit is written."""
+    """Return how a value of this unit is written."""
     if unit.kind == TIME:
         return "500, 500ms or 0.5s" if unit == MILLISECONDS else f"a number of {unit.name}, or a duration such as 2h"
     written = {
@@ -194,7 +194,7 @@ def examples(unit: Unit) -> str:
 
 
 def shown(value: float | None, unit: Unit, other: float | None = None) -> str:
-    """The value for people: `3.2 %`, `812 ms`, `8.4 GB`, `11`. With enough digits to tell it from `other`."""
+    """Return the value for people: `3.2 %`, `812 ms`, `8.4 GB`, `11`. With enough digits to tell it from `other`."""
     if value is None or math.isnan(value):
         return "no data"
     if math.isinf(value):
@@ -255,7 +255,7 @@ DURATION_FORMS = "a number and one of ms, s, m, h, d, w, such as 30s, 0.5s, 5m, 
 
 
 def parse_duration(text: str) -> timedelta:
-    """`30s`, `0.5s`, `1h30m`, `1w` as a duration; ValueError says what is allowed."""
+    """Return `30s`, `0.5s`, `1h30m`, `1w` as a duration; ValueError says what is allowed."""
     seconds, position, units = Fraction(0), 0, list(DURATIONS)
     last = len(units)
     written = text.strip() if isinstance(text, str) else ""
@@ -274,7 +274,7 @@ def parse_duration(text: str) -> timedelta:
 
 
 def duration_text(duration: timedelta) -> str:
-    """The duration as the rule language writes it: `1h30m`, `500ms`."""
+    """Return the duration as the rule language writes it: `1h30m`, `500ms`."""
     left = duration // timedelta(milliseconds=1)
     found = ""
     for name in ("w", "d", "h", "m", "s", "ms"):
@@ -286,7 +286,7 @@ def duration_text(duration: timedelta) -> str:
 
 
 def duration_words(duration: timedelta) -> str:
-    """The duration in English: `5 minutes`, `1 hour 30 minutes`."""
+    """Return the duration in English: `5 minutes`, `1 hour 30 minutes`."""
     names = {"d": "day", "h": "hour", "m": "minute", "s": "second"}
     left = duration.total_seconds()
     found = []

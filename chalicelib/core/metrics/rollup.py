@@ -32,12 +32,12 @@ class Minute:
 
 
 def minute_start(at: datetime) -> datetime:
-    """The start of the minute, in UTC."""
+    """Return the start of the minute, in UTC."""
     return at.astimezone(UTC).replace(second=0, microsecond=0)
 
 
 def hour_start(at: datetime) -> datetime:
-    """The start of the hour, in UTC."""
+    """Return the start of the hour, in UTC."""
     return at.astimezone(UTC).replace(minute=0, second=0, microsecond=0)
 
 
@@ -54,7 +54,7 @@ def bucket_of(sample: Sample) -> Bucket:
 
 
 def merged(a: Bucket, b: Bucket) -> Bucket:
-    """Both as one. `last` is that of the newer; at the same instant a value wins over none, the larger over the smaller."""
+    """Return both as one. `last` is that of the newer; at the same instant a value wins over none, the larger over the smaller."""
     valued = [each for each in (a, b) if each.count]
     return Bucket(
         first_at=min(a.first_at, b.first_at),
@@ -70,7 +70,7 @@ def merged(a: Bucket, b: Bucket) -> Bucket:
 
 
 def merged_all(buckets: Iterable[Bucket]) -> Bucket | None:
-    """All of them as one; None when there are none."""
+    """Return all of them as one; None when there are none."""
     whole: Bucket | None = None
     for bucket in buckets:
         whole = bucket if whole is None else merged(whole, bucket)
@@ -104,7 +104,7 @@ def _added_counts(a: Mapping[int, int], b: Mapping[int, int]) -> dict[int, int]:
 
 
 def with_sample(minute: Minute | None, sample: Sample) -> Minute:
-    """The minute with the sample counted; the very same minute when its instant is counted already or it is full."""
+    """Return the minute with the sample counted; the very same minute when its instant is counted already or it is full."""
     start = minute_start(sample.at)
     instant = (sample.at.astimezone(UTC) - start) // MICROSECOND
     bucket = bucket_of(sample)
@@ -116,13 +116,13 @@ def with_sample(minute: Minute | None, sample: Sample) -> Minute:
 
 
 def streaks(previous: tuple[int, int], ok: bool) -> tuple[int, int]:
-    """(failures, successes), each in a row, after one more run."""
+    """Return (failures, successes), each in a row, after one more run."""
     failures, successes = previous
     return (0, successes + 1) if ok else (failures + 1, 0)
 
 
 def streak_samples(run: Sample, previous: tuple[int, int]) -> list[Sample]:
-    """The samples `failures` and `successes` of a probe's run, given as its `uptime` sample."""
+    """Return the samples `failures` and `successes` of a probe's run, given as its `uptime` sample."""
     failures, successes = streaks(previous, bool(run.value))
     return [
         Sample("failures", float(failures), run.at, run.labels),
@@ -138,7 +138,8 @@ def expand_probe_result(
     at: datetime,
     previous: tuple[int, int],
 ) -> list[Sample]:
-    """A probe's result as samples with the label `probe`; `previous` is (failures, successes) in a row before it.
+    """Return a probe's result as samples with the label `probe`; `previous` is (failures, successes) in a row before
+    it.
 
     Without a latency (nothing answered) there is no sample `latency_ms`.
     """
@@ -165,14 +166,14 @@ class Rate:
 
     @property
     def counters(self) -> tuple[str, ...]:
-        """All counters it reads, each once."""
+        """Return all counters it reads, each once."""
         return tuple(dict.fromkeys((self.part, *self.whole)))
 
 
 def rate_sample(
     rate: Rate, before: Mapping[str, float], after: Mapping[str, float], at: datetime, labels: Mapping[str, str]
 ) -> Sample | None:
-    """The rate between two readings of its counters; None when one is missing or went down."""
+    """Return the rate between two readings of its counters; None when one is missing or went down."""
     if any(counter not in before or counter not in after for counter in rate.counters):
         return None
     growth = {counter: after[counter] - before[counter] for counter in rate.counters}
@@ -183,5 +184,5 @@ def rate_sample(
 
 
 def newest_value(buckets: Sequence[Bucket]) -> float | None:
-    """The value of the newest sample; None when there is none or it had no value."""
+    """Return the value of the newest sample; None when there is none or it had no value."""
     return buckets[-1].last if buckets else None

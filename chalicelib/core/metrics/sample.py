@@ -53,9 +53,9 @@ class Series(Protocol):
     """What a condition is evaluated over: the samples of one set of labels and the events of one alert."""
 
     def buckets(self, metric: str, since: datetime, until: datetime) -> Sequence[Bucket]:
-        """Buckets with since < last_at <= until, oldest first; none when nothing was measured."""
+        """Return buckets with since < last_at <= until, oldest first; none when nothing was measured."""
         ...
 
     def event_times(self) -> Sequence[datetime]:
-        """The times of the events that the rule matched, oldest first, each counted once."""
+        """Return the times of the events that the rule matched, oldest first, each counted once."""
         ...

@@ -17,7 +17,7 @@ _LOG_GAMMA = math.log(SKETCH_GAMMA)
 
 
 def sketch_bin(value: float) -> int:
-    """The bin of a value."""
+    """Return the bin of a value."""
     if value < 0:
         return 2 * SKETCH_ZERO_BIN - sketch_bin(-value)
     if value == 0:
@@ -26,7 +26,7 @@ def sketch_bin(value: float) -> int:
 
 
 def sketch_value(number: int) -> float:
-    """The middle of a bin."""
+    """Return the middle of a bin."""
     if number == SKETCH_ZERO_BIN:
         return 0.0
     if number < SKETCH_ZERO_BIN:
@@ -35,7 +35,7 @@ def sketch_value(number: int) -> float:
 
 
 def sketch_quantile(sketch: Mapping[int, int], q: float) -> float | None:
-    """The value below which the share `q` (0 to 1) of the values lies, by nearest rank; None of an empty sketch."""
+    """Return the value below which the share `q` (0 to 1) of the values lies, by nearest rank; None of an empty sketch."""
     total = sum(sketch.values())
     rank, seen = max(1, math.ceil(q * total)), 0
     for number in sorted(sketch):

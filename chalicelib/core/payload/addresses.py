@@ -27,7 +27,7 @@ _LAST_FOUR_BYTES = tuple(map(ip_network, ("::/96", "::ffff:0:0:0/96", "64:ff9b::
 
 
 def plain(text: str) -> IPv4Address | IPv6Address:
-    """The address that is meant, without its zone: the IPv4 address inside an IPv6 one. ValueError when it is none."""
+    """Return the address that is meant, without its zone: the IPv4 address inside an IPv6 one. ValueError when it is none."""
     found = ip_address(text.partition("%")[0])
     if isinstance(found, IPv4Address):
         return found
@@ -38,7 +38,7 @@ def plain(text: str) -> IPv4Address | IPv6Address:
 
 
 def refusal(text: str) -> str:
-    """`link-local` or `metadata` when nothing may connect there; else empty."""
+    """Return `link-local` or `metadata` when nothing may connect there; else empty."""
     found = plain(text)
     if found.is_link_local:
         return "link-local"

@@ -60,7 +60,7 @@ _REST_OF_ADDRESS = re.compile(r"[\w.%+-]{0,256}(?:@|%40)")
 
 
 def json_object(body: bytes) -> dict[str, Any]:
-    """The object in a body; raises ParseError when there is none."""
+    """Return the object in a body; raises ParseError when there is none."""
     found = json_value(body)
     if not isinstance(found, dict):
         raise ParseError("the body is JSON but not an object")
@@ -78,7 +78,7 @@ def json_value(body: bytes) -> Any:
 
 
 def bounded_list(events: Iterable[Event], limit: int) -> list[Event]:
-    """The events; of more than the limit raises ParseError, which holds the first, so that the rest is parked."""
+    """Return the events; of more than the limit raises ParseError, which holds the first, so that the rest is parked."""
     found = list(islice(events, limit + 1))
     if len(found) > limit:
         raise ParseError(f"the body holds more than {limit} events; the first {limit} were read", found[:limit])
@@ -86,7 +86,7 @@ def bounded_list(events: Iterable[Event], limit: int) -> list[Event]:
 
 
 def unwrapped(value: Any) -> Any:
-    """The value; one that is JSON written as a text is read."""
+    """Return the value; one that is JSON written as a text is read."""
     if not isinstance(value, str) or not value.lstrip().startswith("{"):
         return value
     try:
@@ -96,17 +96,17 @@ def unwrapped(value: Any) -> Any:
 
 
 def table(value: Any) -> Mapping[str, Any]:
-    """The value when it is an object, else an empty one."""
+    """Return the value when it is an object, else an empty one."""
     return value if isinstance(value, dict) else {}
 
 
 def items(value: Any) -> list[Any]:
-    """The value when it is a list, else an empty one."""
+    """Return the value when it is a list, else an empty one."""
     return value if isinstance(value, list) else []
 
 
 def at(value: Any, *path: str) -> Any:
-    """What is at the end of the keys; None where one is missing or the way leads through something else."""
+    """Return what is at the end of the keys; None where one is missing or the way leads through something else."""
     for key in path:
         if not isinstance(value, dict):
             return None
@@ -115,7 +115,7 @@ def at(value: Any, *path: str) -> Any:
 
 
 def text(value: Any, limit: int = MAX_VALUE_CHARACTERS) -> str:
-    """The value as text that may have several lines; empty for null, objects, lists and texts that say nothing."""
+    """Return the value as text that may have several lines; empty for null, objects, lists and texts that say nothing."""
     if value is None:
         return ""
     found = _clean(value, limit)
@@ -143,7 +143,7 @@ def _scalar_text(value: Any) -> str:
 
 
 def line(value: Any, limit: int = MAX_VALUE_CHARACTERS) -> str:
-    """`text` on one line."""
+    """Return `text` on one line."""
     if value is None:  # most fields that are asked for are not there
         return ""
     if type(value) is str and len(value) <= limit and value.isprintable():  # and most of the others are clean
@@ -161,7 +161,7 @@ def spelled(value: Any, limit: int = MAX_VALUE_CHARACTERS) -> str:
 
 
 def first_line(*values: Any, limit: int = MAX_VALUE_CHARACTERS) -> str:
-    """The first of the values that says something, on one line."""
+    """Return the first of the values that says something, on one line."""
     for value in values:
         if found := line(value, limit):
             return found
@@ -169,12 +169,12 @@ def first_line(*values: Any, limit: int = MAX_VALUE_CHARACTERS) -> str:
 
 
 def head(value: Any, limit: int = MAX_TITLE_CHARACTERS) -> str:
-    """The first line of a text that may have several."""
+    """Return the first line of a text that may have several."""
     return first_line(*text(value, 4 * limit).splitlines(), limit=limit)
 
 
 def cut(found: str, limit: int) -> str:
-    """At most `limit` characters; what is cut ends between words where there is room in the last 200 characters.
+    """Return at most `limit` characters; what is cut ends between words where there is room in the last 200 characters.
 
     Half an e-mail address at the end is no address to any mask: it goes with the other half.
     """
@@ -188,7 +188,7 @@ def cut(found: str, limit: int) -> str:
 
 
 def number(value: Any) -> float | None:
-    """The number, also from a text that begins with one (`800.00 rps`)."""
+    """Return the number, also from a text that begins with one (`800.00 rps`)."""
     if isinstance(value, bool) or value is None:
         return None
     if isinstance(value, int | float):
@@ -198,7 +198,7 @@ def number(value: Any) -> float | None:
 
 
 def truth(value: Any) -> bool | None:
-    """True or False, also when written as text or number; None for anything else."""
+    """Return True or False, also when written as text or number; None for anything else."""
     word = line(value, 10).lower()
     if word in ("true", "1", "yes", "on", "enabled"):
         return True
@@ -206,7 +206,7 @@ def truth(value: Any) -> bool | None:
 
 
 def instant(value: Any) -> datetime | None:
-    """The time in UTC: RFC 3339 (nanoseconds too), Go's own form, a date, seconds or milliseconds since 1970.
+    """Return the time in UTC: RFC 3339 (nanoseconds too), Go's own form, a date, seconds or milliseconds since 1970.
 
     None for no time, for the zero times that senders write when they have none, and for years after 2199.
     """
@@ -246,12 +246,12 @@ def _from_calendar(value: str) -> datetime | None:
 
 
 def first_instant(*values: Any) -> datetime | None:
-    """The first of the values that is a time."""
+    """Return the first of the values that is a time."""
     return next((found for found in map(instant, values) if found is not None), None)
 
 
 def address(value: Any) -> str | None:
-    """An absolute http or https address; a bare host gets https. None for anything a person cannot be sent to.
+    """Return an absolute http or https address; a bare host gets https. None for anything a person cannot be sent to.
 
     Characters behind the host that no address may have are percent-encoded: `?left={"a":1}`.
     """
@@ -285,12 +285,12 @@ def _percent_encoded(found: re.Match[str]) -> str:
 
 
 def first_address(*values: Any) -> str | None:
-    """The first of the values that is an address."""
+    """Return the first of the values that is an address."""
     return next((found for found in map(address, values) if found is not None), None)
 
 
 def label_name(value: Any) -> str:
-    """A name as labels have it: letters, digits and underscores; empty when nothing of it is left."""
+    """Return a name as labels have it: letters, digits and underscores; empty when nothing of it is left."""
     found = re.sub(r"[^A-Za-z0-9_]+", "_", _name(value, MAX_NAME_CHARACTERS)).strip("_")
     return f"_{found}" if found[:1].isdigit() else found
 
@@ -302,7 +302,7 @@ def _name_of_label(key: str) -> str:
 
 
 def labels(pairs: Iterable[tuple[Any, Any]]) -> dict[str, str]:
-    """Labels of names and scalar values; what says nothing is left out, the first of a name wins, at most 64."""
+    """Return labels of names and scalar values; what says nothing is left out, the first of a name wins, at most 64."""
     found: dict[str, str] = {}
     for key, value in pairs:
         if len(found) >= MAX_LABELS:
@@ -331,7 +331,7 @@ def _label(key: str, value: Any) -> tuple[str, str]:
 
 
 def sent_labels(value: Any) -> dict[str, str]:
-    """Labels or annotations as their sender named them (Prometheus), every one a text, at most 64.
+    """Return labels or annotations as their sender named them (Prometheus), every one a text, at most 64.
 
     `none` is a word there (of a severity), and kept.
     """
@@ -344,7 +344,7 @@ def sent_labels(value: Any) -> dict[str, str]:
 
 
 def word(value: Any, limit: int = MAX_KIND_CHARACTERS) -> str:
-    """A name of a type or action as part of a kind: lower case, without blanks or anything odd."""
+    """Return a name of a type or action as part of a kind: lower case, without blanks or anything odd."""
     return _word_of(value, limit) if type(value) is str and len(value) <= limit else _word(value, limit)
 
 
@@ -360,7 +360,7 @@ def _word(value: Any, limit: int) -> str:
 
 
 def _name(value: Any, limit: int) -> str:
-    """The beginning of a text that can be a name: a word, and more words of letters behind it.
+    """Return the beginning of a text that can be a name: a word, and more words of letters behind it.
 
     What comes after that may be anything, even a secret, and changed into a name no mask would know it. Nor would it
     know half an e-mail address, or a key of letters and digits.
@@ -373,7 +373,7 @@ def _name(value: Any, limit: int) -> str:
 
 
 def digest(value: Any) -> str:
-    """32 hex characters of any JSON value, whatever the order of keys."""
+    """Return 32 hex characters of any JSON value, whatever the order of keys."""
     try:
         written = json.dumps(value, sort_keys=True, separators=(",", ":"), default=str)
     except (RecursionError, ValueError, TypeError):
@@ -383,7 +383,7 @@ def digest(value: Any) -> str:
 
 
 def bounded(found: str, limit: int = MAX_IDENTITY_CHARACTERS) -> str:
-    """An id or identity within a limit: a longer one keeps its beginning and a digest of the whole."""
+    """Return an id or identity within a limit: a longer one keeps its beginning and a digest of the whole."""
     if len(found) <= limit and found.isprintable():
         return found
     return re.sub(_UNCLEAN, "?", found[: limit - 40]) + "#" + digest(found)
@@ -400,7 +400,7 @@ SEVERITIES: Mapping[str, Severity] = {
 
 
 def severity(*values: Any, default: Severity = Severity.WARNING) -> Severity:
-    """How bad the first of the values that says something is; a word nobody knows is the default."""
+    """Return how bad the first of the values that says something is; a word nobody knows is the default."""
     for value in values:
         # "none" is a severity to Prometheus, and no text to anyone else.
         said = value.strip()[:60] if isinstance(value, str) else line(value, 60)
@@ -435,7 +435,7 @@ def made_event(
     severity_raw: str = "",
     ends_also: Iterable[str] = (),
 ) -> Event:
-    """An event within all bounds. The title must say something; that is its caller's part."""
+    """Return an event within all bounds. The title must say something; that is its caller's part."""
     return Event(
         id=bounded(id, 200),
         source=source,

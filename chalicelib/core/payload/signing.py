@@ -13,12 +13,12 @@ from chalicelib.core.errors import SignatureError
 
 
 def same(given: str, expected: str) -> bool:
-    """Equality that takes the same time wherever the texts differ; any text is allowed."""
+    """Compare in the same time wherever the texts differ; any text is allowed."""
     return hmac.compare_digest(given.encode("utf-8", "surrogatepass"), expected.encode("utf-8", "surrogatepass"))
 
 
 def live(secrets: Sequence[str]) -> list[str]:
-    """The secrets that are set; raises SignatureError when there is none, so that nothing is taken unproved."""
+    """Return the secrets that are set; raises SignatureError when there is none, so that nothing is taken unproved."""
     found = [secret for secret in secrets if secret]
     if not found:
         raise SignatureError("no secret is set for this source, so nothing it sends can be accepted")
@@ -26,7 +26,7 @@ def live(secrets: Sequence[str]) -> list[str]:
 
 
 def signed(body: bytes, secrets: Iterable[str], given: Iterable[str], *, algorithm: str) -> bool:
-    """True when one of the given hex signatures is the body's HMAC under one of the secrets.
+    """Return whether one of the given hex signatures is the body's HMAC under one of the secrets.
 
     Every pair is compared, so that the time taken tells nothing.
     """
@@ -40,7 +40,7 @@ def signed(body: bytes, secrets: Iterable[str], given: Iterable[str], *, algorit
 
 
 def one_of(given: str, secrets: Iterable[str]) -> bool:
-    """True when the given text is one of the secrets."""
+    """Return whether the given text is one of the secrets."""
     found = False
     for secret in secrets:
         found |= same(given, secret)
@@ -48,7 +48,7 @@ def one_of(given: str, secrets: Iterable[str]) -> bool:
 
 
 def basic_password(authorization: str) -> str | None:
-    """`user:password` of a Basic authorization header; None when it is none."""
+    """Return `user:password` of a Basic authorization header; None when it is none."""
     scheme, _, encoded = authorization.strip().partition(" ")
     if scheme.lower() != "basic":
         return None
@@ -59,7 +59,7 @@ def basic_password(authorization: str) -> str | None:
 
 
 def authorized(authorization: str, secrets: Sequence[str]) -> bool:
-    """True for `Bearer <secret>`, and for Basic with the secret as password or as `user:password`."""
+    """Return True for `Bearer <secret>`, and for Basic with the secret as password or as `user:password`."""
     scheme, _, token = authorization.strip().partition(" ")
     if scheme.lower() == "bearer":
         return one_of(token.strip(), secrets)
@@ -70,7 +70,7 @@ def authorized(authorization: str, secrets: Sequence[str]) -> bool:
 
 
 def standard_signature(secret: str, content: bytes) -> str:
-    """The `v1` signature of Standard Webhooks: base64 of HMAC-SHA256; the secret is base64 after `whsec_`."""
+    """Return the `v1` signature of Standard Webhooks: base64 of HMAC-SHA256; the secret is base64 after `whsec_`."""
     try:
         key = base64.b64decode(secret.removeprefix("whsec_"), validate=True)
     except (binascii.Error, ValueError):
@@ -79,5 +79,5 @@ def standard_signature(secret: str, content: bytes) -> str:
 
 
 def base64_signature(secret: str, body: bytes) -> str:
-    """HMAC-SHA256 of the body in base64."""
+    """Return HMAC-SHA256 of the body in base64."""
     return base64.b64encode(hmac.new(secret.encode("utf-8", "surrogatepass"), body, hashlib.sha256).digest()).decode()

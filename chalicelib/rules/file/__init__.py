@@ -98,7 +98,7 @@ def check(
     metrics: Collection[str] = (),
     variables: Values | None = None,
 ) -> CheckReport:
-    """Everything that is wrong or doubtful. `runbooks` are the pages by name, with their text to look into them.
+    """Return everything that is wrong or doubtful. `runbooks` are the pages by name, with their text to look into them.
 
     `metrics` are names that conditions may use beside the known ones and those of the file. Without `variables` the
     file is checked for no stage: `${NAME}` stays.
@@ -145,7 +145,7 @@ def variables_of(text: str) -> tuple[str, ...]:
 
 
 def _clean(data: Mapping[str, Any]) -> dict[str, Any]:
-    """Without the sections that are empty or only for tests."""
+    """Remove the sections that are empty or only for tests."""
     return {key: value for key, value in data.items() if value is not None and key not in ("tests", "metrics")}
 
 
@@ -176,7 +176,8 @@ def load(
     metrics: Collection[str] = (),
     variables: Values | None = os.environ.get,
 ) -> Rules:
-    """The rules of a file. RulesError lists every mistake, one a line; `strict` counts warnings too. Its tests are not run.
+    """Return the rules of a file. RulesError lists every mistake, one a line; `strict` counts warnings too. Its tests
+    are not run.
 
     With `tolerate_templates` the file is run as production would: rules whose only mistake is their template are sent
     in the plain form (`Rules.broken_templates`), and a metric that resembles no known one may come from outside.
@@ -193,7 +194,7 @@ def load(
 
 
 def compile_rules(text: str, *, filename: str = "alert-rules.yaml", variables: Values | None = os.environ.get) -> str:
-    """The checked file as JSON, with the values of its variables and the hash of its text. RulesError lists every mistake."""
+    """Return the checked file as JSON, with the values of its variables and the hash of its text. RulesError lists every mistake."""
     report = _report(text, filename, None, Sense(any_metric=True), variables)
     wrong = [each for each in report.mistakes if each.kind not in ("template", "test")]
     if wrong:

@@ -11,7 +11,7 @@ PACKAGE = FilePath(__file__).parents[2]
 
 
 def main(words: list[str]) -> int:
-    """`compile [FOLDER]` writes compiled-rules.json beside alert-rules.yaml, `schema` the JSON Schema in docs/."""
+    """Write compiled-rules.json beside alert-rules.yaml (`compile [FOLDER]`), or the JSON Schema in docs/ (`schema`)."""
     if words == ["schema"]:
         write_schema(PACKAGE.parent)
     elif words[:1] == ["compile"] and len(words) <= 2:

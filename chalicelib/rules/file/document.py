@@ -38,7 +38,7 @@ class Document:
     told: set[Path] = field(default_factory=set)
 
     def where(self, path: Path, *, key: bool = False) -> Mark:
-        """The place of a value (or of its key), or of what is nearest above it."""
+        """Return the place of a value (or of its key), or of what is nearest above it."""
         if key and path in self.keys:
             return self.keys[path]
         while path and path not in self.values:
@@ -46,7 +46,7 @@ class Document:
         return self.values.get(path, (1, 1))
 
     def is_told(self, path: Path) -> bool:
-        """Whether a mistake of what stands there, or of what it stands in, is told already."""
+        """Return whether a mistake of what stands there, or of what it stands in, is told already."""
         return any(path[:length] in self.told for length in range(1, len(path) + 1))
 
     def say(self, path: Path, what: str, allowed: str = "", suggestion: str = "", *, key: bool = False) -> None:
@@ -56,7 +56,7 @@ class Document:
 
 
 def read_yaml(text: str) -> Document:
-    """The document, as far as it is YAML; mistakes are among its findings."""
+    """Return the document, as far as it is YAML; mistakes are among its findings."""
     document = Document()
     if len(text) > MAX_FILE_CHARACTERS:
         document.say((), f"the file has {len(text)} characters", f"{MAX_FILE_CHARACTERS} at most")
@@ -102,7 +102,7 @@ def _say_broken(document: Document, text: str) -> None:
 
 
 def _hidden_by_comment(text: str, error: yaml.MarkedYAMLError) -> tuple[Mark, str] | None:
-    """Where a comment stands for a value in a bracket that does not close: `{slack_channel: #incidents}`."""
+    """Return where a comment stands for a value in a bracket that does not close: `{slack_channel: #incidents}`."""
     if error.context_mark is None or error.problem_mark is None or "flow" not in str(error.context):
         return None
     for number, line in enumerate(text.splitlines()[error.context_mark.line : error.problem_mark.line + 1]):
@@ -146,7 +146,7 @@ class _Reader:
         self.nodes = 0
 
     def value(self, node: yaml.Node, path: Path) -> Any:
-        """The value of a node at a path."""
+        """Return the value of a node at a path."""
         self.nodes += 1
         if self.nodes > MAX_NODES or len(path) > MAX_DEPTH:
             raise _TooMuchError("is too large" if self.nodes > MAX_NODES else "is nested too deep, or contains itself")
@@ -161,7 +161,7 @@ class _Reader:
         return self.scalar(node, path)
 
     def tagged(self, node: yaml.Node, path: Path) -> Any:
-        """A sign at the start of unquoted text, which YAML takes for a tag."""
+        """Return a sign at the start of unquoted text, which YAML takes for a tag."""
         tag = str(node.tag)
         rest = node.value if isinstance(node.value, str) else ""
         written = f"{tag}{' ' if rest else ''}{rest}"
@@ -169,7 +169,7 @@ class _Reader:
         return None
 
     def mapping(self, node: yaml.MappingNode, path: Path) -> Any:
-        """A mapping, with `<<` opened; a key that comes twice is told."""
+        """Return a mapping, with `<<` opened; a key that comes twice is told."""
         found: dict[str, Any] = {}
         for key_node, value_node in node.value:
             if not isinstance(key_node, yaml.ScalarNode):
@@ -193,7 +193,7 @@ class _Reader:
         return found
 
     def odd_key(self, node: yaml.Node, path: Path) -> None:
-        """A key that is a list or a mapping: most often it is a template without quotes."""
+        """Note a key that is a list or a mapping: most often it is a template without quotes."""
         written = self.lines[node.start_mark.line][max(0, node.start_mark.column - 1) :]
         if written.startswith("{{"):
             self.document.say(path, "begins with {{, which YAML takes for a mapping", "quotes around the text")
@@ -201,7 +201,7 @@ class _Reader:
             self.document.say(path, "a key is a list or a mapping", "keys that are text")
 
     def merge(self, node: yaml.Node, path: Path, found: dict[str, Any]) -> None:
-        """What `<<: *name` brings; own keys win."""
+        """Add what `<<: *name` brings; own keys win."""
         nodes = node.value if isinstance(node, yaml.SequenceNode) else [node]
         for each in nodes:
             given = self.value(each, path)
@@ -211,7 +211,7 @@ class _Reader:
                     self.document.keys.pop((*path, key), None)
 
     def key(self, node: yaml.ScalarNode, path: Path) -> str:
-        """A key as text. `on:` and `no:` are booleans in YAML."""
+        """Return a key as text. `on:` and `no:` are booleans in YAML."""
         text = str(node.value)
         if node.tag == _BOOLEAN and text.lower() not in ("true", "false"):
             self.document.keys[(*path, text)] = (node.start_mark.line + 1, node.start_mark.column + 1)
@@ -222,7 +222,7 @@ class _Reader:
         return text
 
     def scalar(self, node: yaml.ScalarNode, path: Path) -> Any:
-        """A scalar; traps are told where the section is ours."""
+        """Return a scalar; traps are told where the section is ours."""
         text, tag = str(node.value), str(node.tag).removeprefix(_STANDARD)
         free = bool(path) and path[0] in FREE_SECTIONS
         if tag == "null" and not (free or len(path) == 1):
@@ -245,7 +245,7 @@ class _Reader:
         return None if tag == "null" else text
 
     def number(self, node: yaml.ScalarNode, path: Path, construct: Any) -> Any:
-        """A finite decimal number. `010` is eight in YAML."""
+        """Return a finite decimal number. `010` is eight in YAML."""
         text = str(node.value)
         if re.fullmatch(r"[-+]?0[0-9_]+|[-+]?0[bxo][0-9A-Fa-f_]+", text):
             self.document.say(
@@ -259,7 +259,7 @@ class _Reader:
         return value
 
     def constructed(self, node: yaml.ScalarNode, path: Path, construct: Any) -> Any:
-        """The value that the tag says; `!!int x` and numbers of thousands of digits have none."""
+        """Return the value that the tag says; `!!int x` and numbers of thousands of digits have none."""
         try:
             return construct(node)
         except (ValueError, LookupError):
@@ -268,7 +268,7 @@ class _Reader:
             return None
 
     def empty(self, node: yaml.ScalarNode, path: Path) -> None:
-        """A key without a value; after an unquoted # the value is a comment."""
+        """Note a key without a value. After an unquoted # the value is a comment."""
         line, column = node.end_mark.line, node.end_mark.column
         name = next((part for part in reversed(path) if isinstance(part, str)), "it")
         rest = self.lines[line][column:] if line < len(self.lines) else ""

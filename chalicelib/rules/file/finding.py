@@ -42,27 +42,27 @@ class Sense:
 
 
 def mapping_in(value: Any) -> Mapping[str, Any]:
-    """The value if it is a mapping, else an empty one."""
+    """Return the value if it is a mapping, else an empty one."""
     return value if isinstance(value, Mapping) else {}
 
 
 def items_in(value: Any) -> list[tuple[int, Any]]:
-    """The entries of a list with their places; of anything else none."""
+    """Return the entries of a list with their places; of anything else none."""
     return list(enumerate(value)) if isinstance(value, list) else []
 
 
 def entries_in(data: Mapping[str, Any], section: str) -> list[tuple[Path, Mapping[str, Any]]]:
-    """The mappings of a list, with their paths."""
+    """Return the mappings of a list, with their paths."""
     return [((section, index), each) for index, each in items_in(data.get(section)) if isinstance(each, Mapping)]
 
 
 def strings_in(value: Any, path: Path) -> list[Named]:
-    """The texts of a list, with their paths."""
+    """Return the texts of a list, with their paths."""
     return [((*path, index), each) for index, each in items_in(value) if isinstance(each, str)]
 
 
 def route_tree(data: Mapping[str, Any]) -> Iterator[tuple[Path, Mapping[str, Any]]]:
-    """Every route, parents first."""
+    """Yield every route, parents first."""
     waiting = entries_in(data, "routes")
     while waiting:
         path, route = waiting.pop(0)
@@ -80,7 +80,7 @@ def tellers(data: Mapping[str, Any]) -> Iterator[tuple[Path, Mapping[str, Any]]]
 
 
 def target_lists(data: Mapping[str, Any]) -> Iterator[tuple[Path, Any]]:
-    """Every list of targets, with its path."""
+    """Yield every list of targets, with its path."""
     for path, teller in tellers(data):
         if "notification" in teller:
             yield (*path, "notification"), teller["notification"]
@@ -93,7 +93,7 @@ def target_lists(data: Mapping[str, Any]) -> Iterator[tuple[Path, Any]]:
 
 @lru_cache(maxsize=64)
 def zone_exists(name: str) -> bool:
-    """Whether there is a time zone of that name."""
+    """Return whether there is a time zone of that name."""
     try:
         ZoneInfo(name)
     except (KeyError, ValueError, OSError):

@@ -444,7 +444,7 @@ _CONTAINERS: dict[str, tuple[type[BaseModel], str]] = {
 
 
 def _container(path: Path) -> tuple[type[BaseModel], str]:
-    """The model of the mapping at a path, and what it is called."""
+    """Return the model of the mapping at a path, and what it is called."""
     if path[:1] == ("services",) and len(path) > 1:
         return (AliasesForm, "aliases") if path[2:3] == ("aliases",) else (ServiceForm, "a service")
     for part in reversed(path):
@@ -469,7 +469,7 @@ _EITHER = ("flapping", "storm")
 
 
 def form_findings(data: Mapping[str, Any], document: Document) -> Iterator[Finding]:
-    """What is wrong with the form, in the words of the file."""
+    """Yield what is wrong with the form, in the words of the file."""
     try:
         given = {key: value for key, value in data.items() if value is not None}
         FileForm.model_validate(given, context=target_form())
@@ -485,7 +485,7 @@ def form_findings(data: Mapping[str, Any], document: Document) -> Iterator[Findi
 
 
 def _name_of(path: Path) -> str:
-    """What the value at a path is called."""
+    """Return what the value at a path is called."""
     name = next((part for part in reversed(path) if isinstance(part, str)), "the file")
     return f"entry {path[-1] + 1} of {name}" if path and isinstance(path[-1], int) else name
 

@@ -35,7 +35,7 @@ PROMTOOL_FIELDS = ("promql_expr_test", "external_labels", "external_url", "start
 
 
 def outside(data: Mapping[str, Any], sense: Sense) -> Iterator[Finding]:
-    """What the file says of probes, sources, tests and pages."""
+    """Yield what the file says of probes, sources, tests and pages."""
     yield from _probes(data)
     yield from _probe_count(data)
     yield from _sources(data)
@@ -97,7 +97,7 @@ def module_of(kind: str) -> "AnyProbeModule | None":
 
 
 def _probe_mistakes(kind: str, entry: Mapping[str, Any]) -> list[str]:
-    """What the probe itself says of its parameters; without its drivers, nothing."""
+    """Return what the probe itself says of its parameters; without its drivers, nothing."""
     module = module_of(kind)
     return module.validate(entry) if module is not None else []
 
@@ -169,7 +169,7 @@ def _webhooks(data: Mapping[str, Any]) -> Iterator[Finding]:
 
 
 def _tests(data: Mapping[str, Any]) -> Iterator[Finding]:
-    """The form of each test; `tocsin test`, which runs its lines, reports what they mean."""
+    """Yield the form of each test; `tocsin test`, which runs its lines, reports what they mean."""
     for path, test in entries_in(data, "tests"):
         known = (*TEST_FIELDS, *PROMTOOL_FIELDS)
         for key in test.keys() - set(known):
@@ -213,7 +213,7 @@ def _pages(data: Mapping[str, Any], sense: Sense) -> Iterator[Finding]:
 
 
 def missing_headings(page: str) -> list[str]:
-    """Which of the four headings a page lacks; those in code blocks do not count."""
+    """Return which of the four headings a page lacks; those in code blocks do not count."""
     found, fence = set(), ""
     for line in page.splitlines():
         mark = line.strip()[:3]

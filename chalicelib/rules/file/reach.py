@@ -21,7 +21,7 @@ def clauses_of(value: Any) -> tuple[Matcher, ...]:
 
 
 def implied(clause: Matcher, by: Collection[Matcher]) -> bool:
-    """True when everything that satisfies `by` certainly satisfies the clause."""
+    """Return whether everything that satisfies `by` certainly satisfies the clause."""
     if clause in by:
         return True
     pinned = [each for each in by if each.label == clause.label and each.operator == "="]
@@ -29,7 +29,7 @@ def implied(clause: Matcher, by: Collection[Matcher]) -> bool:
 
 
 def contradict(clauses: Collection[Matcher]) -> tuple[Matcher, Matcher] | None:
-    """Two clauses that nothing satisfies together, if they are plain to see."""
+    """Return two clauses that nothing satisfies together, if they are plain to see."""
     for pinned in (each for each in clauses if each.operator == "="):
         for other in clauses:
             if other.label == pinned.label and _excludes(other, pinned.value):
@@ -43,7 +43,7 @@ def _excludes(clause: Matcher, value: str) -> bool:
 
 
 def reach(data: Mapping[str, Any]) -> Iterator[Finding]:
-    """Routes that nothing reaches, inhibitions that mute themselves, windows that never open."""
+    """Yield routes that nothing reaches, inhibitions that mute themselves, windows that never open."""
     yield from _routes(data)
     yield from _inhibitions(data)
     yield from _windows(data)
@@ -52,7 +52,7 @@ def reach(data: Mapping[str, Any]) -> Iterator[Finding]:
 
 
 def _promises(data: Mapping[str, Any]) -> Iterator[Finding]:
-    """What is written and cannot come so: reminders before the next flush, forecasts far beyond what they go by."""
+    """Yield what is written and cannot come so: reminders before the next flush, forecasts far beyond what they go by."""
     defaults = mapping_in(data.get("defaults"))
     for path, teller in [(("defaults",), defaults), *tellers(data)]:
         repeat, interval = (_duration(teller, defaults, key) for key in ("repeat_interval", "group_interval"))
@@ -95,7 +95,7 @@ def _forecasts(path: Path, condition: Any) -> Iterator[Finding]:
 
 
 def _correlation(data: Mapping[str, Any]) -> Iterator[Finding]:
-    """What `join_within` and `max_age` say together."""
+    """Yield what `join_within` and `max_age` say together."""
     given = mapping_in(data.get("correlate"))
     defaults = {"join_within": Correlate().join_within, "max_age": Correlate().max_age}
     try:
@@ -220,7 +220,7 @@ def _window(name: str, window: Mapping[str, Any], default_zone: str, holidays: M
 
 
 def _always_quiet(mute: tuple[str, ...], active: tuple[str, ...], windows: Mapping[str, Window]) -> bool:
-    """Whether no week and no date leaves a time that is open. Dates of one year are not judged: their year may come."""
+    """Return whether no week and no date leaves a time that is open. Dates of one year are not judged: their year may come."""
     if any(_has_year(windows[name]) for name in (*mute, *active)):
         return False
     route = Route(id="", mute=mute, active=active)

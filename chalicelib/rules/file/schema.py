@@ -95,7 +95,7 @@ MEANINGS = {
 
 
 def json_schema() -> dict[str, Any]:
-    """The JSON Schema of the file, for editors. A section may be empty, as it is when all its entries are comments."""
+    """Return the JSON Schema of the file, for editors. A section may be empty, as it is when all its entries are comments."""
     schema: dict[str, Any] = _without_nulls(FileForm.model_json_schema(by_alias=True))
     schema["properties"] = {name: {"anyOf": [each, {"type": "null"}]} for name, each in schema["properties"].items()}
     meanings = MEANINGS | probe_meanings() | {name: kind.meaning for name, kind in kinds().items()}
@@ -111,7 +111,7 @@ def json_schema() -> dict[str, Any]:
 
 
 def _properties(value: Any) -> Iterator[dict[str, Any]]:
-    """The properties of every mapping that the schema describes."""
+    """Yield the properties of every mapping that the schema describes."""
     if isinstance(value, dict) and isinstance(value.get("properties"), dict):
         yield value["properties"]
     inner = value.values() if isinstance(value, dict) else value if isinstance(value, list) else ()

@@ -45,7 +45,7 @@ MAX_COUNTED_EVENTS = 2_000
 
 
 def sense_of(data: Mapping[str, Any], sense: Sense) -> Iterator[Finding]:
-    """Everything that is wrong with the sense of a file."""
+    """Yield everything that is wrong with the sense of a file."""
     yield from _rules(data, sense)
     yield from _declared_metrics(data)
     yield from _names(data)
@@ -104,7 +104,7 @@ def _conditions(path: Path, rule: Mapping[str, Any], sense: Sense, known: set[st
 
 
 def _threshold(rule: Mapping[str, Any]) -> float | str | None:
-    """The rule's threshold; a plain number in place of one that is wrong, which the form reports."""
+    """Return the rule's threshold; a plain number in place of one that is wrong, which the form reports."""
     value = rule.get("threshold")
     if value is None:
         return None
@@ -117,7 +117,7 @@ def _threshold(rule: Mapping[str, Any]) -> float | str | None:
 
 
 def _names_in(text: str) -> set[str]:
-    """The words of a condition that could only be metrics, when it cannot be parsed."""
+    """Return the words of a condition that could only be metrics, when it cannot be parsed."""
     words = re.findall(r"(?<![\w.:])[A-Za-z_][\w.:]*(?![\w.:]|\s*\()", text)
     known = {*(word.lower() for word in words if word.lower() in WORDS), *CALLABLE, "threshold", "events"}
     return {word for word in words if word not in known and word.lower() not in known and "_" in word}
@@ -277,7 +277,7 @@ def _targets(data: Mapping[str, Any]) -> Iterator[Finding]:
 
 
 def _nobody(path: Path, entries: Any) -> Iterator[Finding]:
-    """Nobody is notified: by a reason that stands alone, outside of an escalation. An empty list is one without a reason."""
+    """Find a reason for nobody that does not stand alone, or stands in an escalation. An empty list is one without a reason."""
     may_be = "escalate" not in path
     if entries == []:
         allowed = "nobody with a reason, or at least one target" if may_be else "at least one target"

@@ -15,7 +15,7 @@ from chalicelib.core.language.units import DURATION_FORMS, parse_duration
 
 
 def label_text_value(value: Any) -> Any:
-    """A label's value; numbers and booleans as text."""
+    """Return a label's value; numbers and booleans as text."""
     if isinstance(value, bool):
         return str(value).lower()
     if isinstance(value, int | float):
@@ -26,7 +26,7 @@ def label_text_value(value: Any) -> Any:
 
 
 def pattern_value(value: Any) -> Any:
-    """A clause of `match`."""
+    """Return a clause of `match`."""
     if isinstance(value, list):
         joined = "|".join(str(each) for each in value)
         raise FieldError("is a list", "text; several values are a regular expression", f'"=~{joined}"')
@@ -34,7 +34,7 @@ def pattern_value(value: Any) -> Any:
 
 
 def duration_value(value: Any, *, least: str = "0s", most: str = "3660d") -> Any:
-    """A duration with its unit, within limits."""
+    """Return a duration with its unit, within limits."""
     if isinstance(value, int | float) and not isinstance(value, bool):
         raise FieldError(f"is the number {value}, without a unit", DURATION_FORMS, f"{value}s")
     if not isinstance(value, str):
@@ -68,12 +68,12 @@ _UNIT_WORDS = {
 
 
 def positive_value(value: Any) -> Any:
-    """A duration of a second or more."""
+    """Return a duration of a second or more."""
     return duration_value(value, least="1s")
 
 
 def repeat_value(value: Any) -> Any:
-    """A duration of a second or more, or `never`."""
+    """Return a duration of a second or more, or `never`."""
     if value == "never":
         return value
     try:
@@ -83,12 +83,12 @@ def repeat_value(value: Any) -> Any:
 
 
 def after_ack_value(value: Any) -> Any:
-    """A duration, or `off`, which some readers of YAML take for false."""
+    """Return a duration, or `off`, which some readers of YAML take for false."""
     return value if value is False or value == "off" else duration_value(value)
 
 
 def by_value(value: Any) -> Any:
-    """The labels by which alerts are correlated: at least one, and none that distinguishes the alerts of one fault."""
+    """Return the labels by which alerts are correlated: at least one, and none that distinguishes the alerts of one fault."""
     if not isinstance(value, list) or not value or not all(isinstance(each, str) and each for each in value):
         raise FieldError(
             f"is {kind_of(value) if value else 'empty'}", "a list of labels, such as [service, environment]"
@@ -100,7 +100,7 @@ def by_value(value: Any) -> Any:
 
 
 def people_value(value: Any) -> Any:
-    """Who has a role: names of links and tokens, Slack ids, mail addresses, or * for everybody who is signed in."""
+    """Return who has a role: names of links and tokens, Slack ids, mail addresses, or * for everybody who is signed in."""
     if not isinstance(value, list) or not all(isinstance(each, str) and each.strip() for each in value):
         raise FieldError(
             f"is {kind_of(value)}", "a list of names, Slack ids and mail addresses, such as [ana, U024BE7LH]"
@@ -112,7 +112,7 @@ MENTION_PATTERN = "^([UWS][A-Z0-9]{5,20}|here|channel|everyone)$"
 
 
 def mention_value(value: Any) -> Any:
-    """Whom a message in Slack names: ids of people (U… or W…) and of groups (S…), here, channel, everyone."""
+    """Return whom a message in Slack names: ids of people (U… or W…) and of groups (S…), here, channel, everyone."""
     allowed = "a list of ids of people (U024BE7LH) and groups (S0614TZR7), here, channel or everyone"
     if not isinstance(value, list) or not value:
         raise FieldError(f"is {kind_of(value) if value else 'empty'}", allowed)
@@ -124,12 +124,12 @@ def mention_value(value: Any) -> Any:
 
 
 def short_value(value: Any) -> Any:
-    """A time limit of one call."""
+    """Return a time limit of one call."""
     return duration_value(value, least="100ms", most="30s")
 
 
 def whole_value(value: Any, least: int, most: int) -> Any:
-    """A whole number within limits."""
+    """Return a whole number within limits."""
     if isinstance(value, bool) or not isinstance(value, int):
         raise FieldError(f"is {kind_of(value)}", f"a whole number from {least} to {most}")
     if not least <= value <= most:
@@ -138,14 +138,14 @@ def whole_value(value: Any, least: int, most: int) -> Any:
 
 
 def boolean_value(value: Any) -> Any:
-    """True or false."""
+    """Return True or false."""
     if not isinstance(value, bool):
         raise FieldError(f"is {kind_of(value)}", "true or false")
     return value
 
 
 def choice_value(choices: tuple[str, ...], meant: Mapping[str, str]) -> Any:
-    """One of some words; `meant` are others that people write."""
+    """Return one of some words; `meant` are others that people write."""
 
     def chosen(value: Any) -> Any:
         if value in choices:
@@ -158,7 +158,7 @@ def choice_value(choices: tuple[str, ...], meant: Mapping[str, str]) -> Any:
 
 
 def threshold_value(value: Any) -> Any:
-    """A value that the word `threshold` may stand for."""
+    """Return a value that the word `threshold` may stand for."""
     if not isinstance(value, int | float | str):
         raise FieldError(f"is {kind_of(value)}", "a number, a percentage, a duration or a size: 8, 1%, 500ms, 8GB")
     try:
@@ -194,7 +194,7 @@ _DATES_ALLOWED = '"2026-12-24", "12-24" for every year, or a range such as "12-2
 
 
 def dates_value(value: Any) -> Any:
-    """A date, one of every year, or a range of either."""
+    """Return a date, one of every year, or a range of either."""
     if not isinstance(value, str) or not re.fullmatch(DATES_PATTERN, value):
         raise FieldError(f"is {repr(value[:40]) if isinstance(value, str) else kind_of(value)}", _DATES_ALLOWED)
     first, _, last = value.partition(" to ")
@@ -215,7 +215,7 @@ def _check_date(text: str) -> None:
 
 
 def month_days_value(value: Any) -> Any:
-    """A day of the month, counted from its end below 0, or a range of days."""
+    """Return a day of the month, counted from its end below 0, or a range of days."""
     if not isinstance(value, int | str) or isinstance(value, bool) or not re.fullmatch(MONTH_DAYS_PATTERN, str(value)):
         shown = str(value)[:40] if isinstance(value, int | str) else kind_of(value)
         raise FieldError(f"is {shown}", 'a day from 1 to 31, from the end -1 to -31, or a range such as "1 to 7"')
@@ -223,7 +223,7 @@ def month_days_value(value: Any) -> Any:
 
 
 def group_by_value(value: Any) -> Any:
-    """Labels, `[]` or `...`."""
+    """Return labels, `[]` or `...`."""
     if value == "...":
         return value
     if isinstance(value, str):
@@ -240,7 +240,7 @@ def group_by_value(value: Any) -> Any:
 
 
 def runbook_value(value: Any) -> Any:
-    """The name of a page in runbook/, or its https address elsewhere."""
+    """Return the name of a page in runbook/, or its https address elsewhere."""
     text = text_value(value)
     if text.startswith("https://"):
         return link_value(text)
@@ -255,14 +255,14 @@ def runbook_value(value: Any) -> Any:
 
 
 def flapping_value(value: Any) -> Any:
-    """The terms of flapping, or false."""
+    """Return the terms of flapping, or false."""
     if value is False or isinstance(value, Mapping):
         return value
     raise FieldError(f"is {kind_of(value)}", "{changes: 6, within: 30m}, or false")
 
 
 def storm_value(value: Any) -> Any:
-    """The terms of a storm, or `off`, which some readers of YAML take for false."""
+    """Return the terms of a storm, or `off`, which some readers of YAML take for false."""
     if value is False or value == "off" or isinstance(value, Mapping):
         return value
     raise FieldError(f"is {kind_of(value)}", "{openings: 5, within: 5m}, or off")
@@ -299,7 +299,7 @@ DURATION_PATTERN = r"^(\d+(\.\d+)?(ms|s|m|h|d|w))+$"
 
 
 def alias_texts_value(value: Any) -> Any:
-    """What one sender calls a service, or the values of one label: a text or several, each with at most one `*`."""
+    """Return what one sender calls a service, or the values of one label: a text or several, each with at most one `*`."""
     for each in value if isinstance(value, list) else [value]:
         if isinstance(each, list | Mapping):
             raise FieldError(f"holds {kind_of(each)}", "a text, or a list of texts, such as [api-backend]")
@@ -312,7 +312,7 @@ def alias_texts_value(value: Any) -> Any:
 
 
 def label_sets_value(value: Any) -> Any:
-    """Labels that must all be there, or a list of such sets."""
+    """Return labels that must all be there, or a list of such sets."""
     for each in value if isinstance(value, list) else [value]:
         if not isinstance(each, Mapping) or not each:
             raise FieldError(f"is {kind_of(each)}", "labels, such as {job: api, namespace: prod}, or a list of them")
@@ -326,7 +326,7 @@ def label_sets_value(value: Any) -> Any:
 
 
 def link_template_value(value: Any) -> Any:
-    """The address of a page, whose parts after the host may be filled in."""
+    """Return the address of a page, whose parts after the host may be filled in."""
     text = text_value(value)
     link_value(re.sub(r"\{\{.*?\}\}", "x", text))
     if "{{" in text.partition("//")[2].partition("/")[0]:
@@ -335,7 +335,7 @@ def link_template_value(value: Any) -> Any:
 
 
 def link_value(value: Any) -> Any:
-    """The address of a page."""
+    """Return the address of a page."""
     text = text_value(value)
     if not re.fullmatch(r"https?://[^\s/@]{1,253}([/?#]\S{0,450})?", text):
         raise FieldError(f"is not an address: {masked(text[:100])!r}", "an address that begins with https://")
