@@ -28,6 +28,7 @@ from chalicelib.plugin_modules import (
     TargetModule,
 )
 from chalicelib.rules.file import check, json_schema, load
+from chalicelib.rules.file.variables import VARIABLE
 from chalicelib.targets import checked_module_for, kinds
 from cli.main import CommandModule, commands
 from simulation.simulator import NOWHERE, FakeClients, TargetAnswer
@@ -110,7 +111,8 @@ def test_a_declaration_is_right(kind: str) -> None:
     (mistake,) = check(f"default: {{notification: [{{{kind}: {{a: b}}}}]}}\nalerts: []\n").mistakes
     assert kind in mistake.what and mistake.allowed
     entry = json_schema()["$defs"]["TargetForm"]["properties"][kind]
-    assert entry == {**declared.schema, "description": declared.meaning}
+    variable = {"type": "string", "pattern": f"^{VARIABLE}$"}
+    assert entry == {"anyOf": [declared.schema, variable], "description": declared.meaning}
 
 
 @pytest.mark.parametrize("kind", TARGETS)
