@@ -41,11 +41,11 @@ def metrics(
 
 
 def failure(error: BaseException) -> dict[str, str]:
-    """Return what may be told of an error: its kind and place, and its text only when it is one of our own."""
-    told = {"error": type(error).__name__, "at": _place(error)}
+    """Return what may be shown of an error: its kind and place, and its text only when it is one of our own."""
+    found = {"error": type(error).__name__, "at": _place(error)}
     if isinstance(error, TocsinError):
-        told["reason"] = str(error)
-    return told
+        found["reason"] = str(error)
+    return found
 
 
 def _place(error: BaseException) -> str:
@@ -58,5 +58,5 @@ def _place(error: BaseException) -> str:
 
 def reason_of(error: Exception) -> str:
     """Return why something failed, for people: our own errors' text; of any other its kind and place, never its text."""
-    told = failure(error)
-    return told.get("reason") or f"a fault in the code: {told['error']} at {told['at']}"
+    found = failure(error)
+    return found.get("reason") or f"a fault in the code: {found['error']} at {found['at']}"

@@ -5,7 +5,7 @@ with a user in them, e-mail addresses, public IP addresses and card numbers: by 
 `redact_words.py`, and by what a text looks like. Kept is what people need to find the fault: times, versions, ids of
 issues, host names, addresses of one's own machines, UUIDs, commits, counts, names of secrets. docs/security.md has the table.
 
-IP addresses become `[ip:3f2a]`: the four characters tell two machines apart, and 65,536 addresses share each.
+IP addresses become `[ip:3f2a]`: the four characters distinguish two machines, and 65,536 addresses share each.
 `REDACT_PATTERNS` (in the environment, else kept beside the secrets) adds patterns, one regular expression of RE2 a line;
 a line `@cpf`, `@cnpj`, `@phone` or `@iban` adds one of `SWITCHES`.
 Every pattern of our own is linear in the length of a text, and only tried where a cheap look says that it could match.

@@ -97,7 +97,7 @@ def queue(account: str | None, name: str) -> SqsQueue:
 
 @lru_cache(maxsize=1)
 def ports(account: str | None, needs: Needs = of_workers) -> Ports:
-    """Return the ports of this stage; `account` is the AWS account, None where only AWS can tell it.
+    """Return the ports of this stage; `account` is the AWS account, None where only AWS knows it.
 
     `needs` gives the parameters that the function may read. Its policy must allow all of them.
 

@@ -258,7 +258,7 @@ def _deploys(now: datetime) -> Iterator[Line]:
 
 
 def _incidents(now: datetime) -> Iterator[Line]:
-    """Return what broke and was mended: one that somebody took, one that went by itself, one that was noted."""
+    """Return what broke and was fixed: one that somebody took, one that went by itself, one that was noted."""
     match = {"service": "exam-web"}
     yield {"at": _stamp(now - SPIKE + 3 * MINUTE), "ack": {"matchers": match, "by": PEOPLE[0]}}
     disk = {"source": "alertmanager", "service": "database", "host": "db1", "severity": "critical"}

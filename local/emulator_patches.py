@@ -76,7 +76,7 @@ def patch(keys: set[str]) -> None:
 
 
 def with_bus(plain: Any) -> Any:
-    """Tell the topics of an alarm what AWS tells them, and the default bus of every change of state."""
+    """Send the topics of an alarm what AWS sends them, and the default bus of every change of state."""
 
     def dispatch(alarm: dict[str, Any], before: str, state: str, reason: str) -> None:
         at = datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "+0000")

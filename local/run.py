@@ -277,14 +277,14 @@ def _watch(
     cloud: Cloud, inbox: Inbox, deployed: Deployed, values: Mapping[str, str], demo: bool, stop: threading.Event
 ) -> None:
     """Play the sample and print what arrives, until `stop` or until a part is gone."""
-    told = AlertSnapshot(inbox)
-    told.lines()
+    arrived = Arrivals(inbox)
+    arrived.lines()
     if demo:
         play = threading.Thread(target=_play, args=(deployed.url, values, stop), name="sample", daemon=True)
         play.start()
     parent = os.getppid() if "MAKELEVEL" in os.environ else None
     while not stop.wait(LOOK_SECONDS):
-        for line in told.lines():
+        for line in arrived.lines():
             _say(line)
         if not cloud.running:
             raise RunError(f"the embedded AWS ended by itself: see {cloud.log}")
@@ -333,7 +333,7 @@ def _post(url: str, step: Step, values: Mapping[str, str]) -> None:
     _say(f"{_clock()}  received  {step.says}" + (f" — refused: {refused}" if refused else ""))
 
 
-class AlertSnapshot:
+class Arrivals:
     """What the inbox has that was not printed yet."""
 
     def __init__(self, inbox: Inbox) -> None:

@@ -1,4 +1,4 @@
-"""A short incident, as vendors would tell it: sample webhooks, signed with the secrets in use, their times made now.
+"""A short incident, as vendors would send it: sample webhooks, signed with the secrets in use, their times made now.
 
 The bodies are in `local/samples/`. Twelve errors of one issue within a minute are a spike; meanwhile a metric alert goes
 critical, and a health check fails and recovers.

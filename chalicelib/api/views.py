@@ -1,4 +1,4 @@
-"""What people see: incidents, alerts, silences and who hears, as plain dicts for API, Slack and command line.
+"""What people see: incidents, alerts, silences and who is notified, as plain dicts for API, Slack and command line.
 
 Everything is read from the store and judged under today's rules; nothing is written. Times are RFC 3339 text in UTC.
 """
@@ -117,7 +117,7 @@ def _incident_place(each: Summary) -> str:
 
 
 def incident(found: Incident, store: Store, rules: Rules, now: datetime) -> Shown:
-    """Return one incident: its alerts, who was told and what came of it, acknowledgements, timeline."""
+    """Return one incident: its alerts, who was notified and what came of it, acknowledgements, timeline."""
     return _Judged.of(found, rules, store.context(), now).whole(store)
 
 
@@ -215,7 +215,7 @@ class Fire:
 
     incident: str
     alert: Alert
-    told: bool
+    known: bool
 
 
 def fires(store: Store, muting: Sequence[Silence], among: Sequence[Summary] | None = None) -> list[Fire]:
@@ -256,7 +256,7 @@ def silence(each: Silence, now: datetime, firing: Iterable[Fire], *, maintenance
     active = each.active(now)
     muted = [fire for fire in firing if active and fire.alert.matched_by(each.matchers)]
     if maintenance:
-        muted = [fire for fire in muted if not fire.told]
+        muted = [fire for fire in muted if not fire.known]
     return {
         "id": each.id,
         "state": _state_of(each, now),
@@ -274,7 +274,7 @@ def silence(each: Silence, now: datetime, firing: Iterable[Fire], *, maintenance
 
 
 # ---------------------------------------------------------------------------------------------------------------------
-# Who hears
+# Who is notified
 
 
 def who(rules: Rules, labels: Mapping[str, str], now: datetime) -> list[Shown]:
@@ -352,7 +352,7 @@ def _concerns(rule: Rule, labels: Mapping[str, str]) -> bool:
 def _by_severity(
     rules: Rules, rule: Rule | None, labels: Mapping[str, str], severities: Sequence[str]
 ) -> Iterator[tuple[str, tuple[Route, ...]]]:
-    """Yield the routes for each severity; one line, `any`, where all are told alike."""
+    """Yield the routes for each severity; one line, `any`, where all are notified alike."""
     found = {severity: rules.routes_for(rule, {"severity": severity, **labels}) for severity in severities}
     if len(found) > 1 and len(set(map(_ids, found.values()))) == 1:
         yield "any", next(iter(found.values()))

@@ -156,7 +156,7 @@ class DynamoSamples:
             if closed is None:
                 return False
             if closed and start in self._hours_between(pk, start, start):
-                return True  # Its minutes are gone, and their roll-up cannot tell a doubled sample.
+                return True  # Its minutes are gone, and their roll-up cannot recognise a doubled sample.
             stored = _Hour(start, {}, closed=closed)
             self._remember_labels(name, samples[0], start)
         changed = stored.with_samples(samples)
@@ -227,7 +227,7 @@ class DynamoSamples:
         return self._put(item, *_version_condition(version))
 
     def _save(self, pk: str, hour: _Hour, version: int) -> bool:
-        # A roll-up marks without a new version; `closed` tells whether one came in between.
+        # A roll-up marks without a new version; `closed` shows whether one came in between.
         condition, values = _version_condition(version)
         if version:
             condition, values = f"{condition} and closed = :closed", {**values, ":closed": {"BOOL": hour.closed}}

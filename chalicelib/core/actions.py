@@ -79,7 +79,7 @@ def _written(incident: Incident, action: Action, chosen: Sequence[Alert]) -> Inc
 
 
 def silenced(incident: Incident, entry: Entry) -> Incident:
-    """Return a remark on the timeline; one about a silence is shown by the messages that were told."""
+    """Return a remark on the timeline; one about a silence is shown by the messages that were sent."""
     after = remarked(incident, entry)
     return replace(after, sync=entry.kind) if after is not incident and entry.kind == "silence" else after
 

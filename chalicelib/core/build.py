@@ -1,7 +1,7 @@
 """The rules from plain data: what `rules/file/` has checked, or what was compiled from it at deploy.
 
 The data has the form of alert-rules.yaml. Nothing is checked here but conditions and templates, which are parsed: a
-broken template does not stop the router, its rule is told in the plain form (`Rules.broken_templates`).
+broken template does not stop the router, its rule is sent in the plain form (`Rules.broken_templates`).
 """
 
 import re

@@ -1,8 +1,8 @@
 """Events that only count: news to nobody, so they can wait some seconds and be folded together.
 
-In a storm most events say once more that something burns which burns already. Saving the incident for each of them
+In a storm most events repeat that an alert fires which fires already. Saving the incident for each of them
 would cost a write an event, and its writers would be in each other's way. Such an event may wait until the next of the
-moments that all share (every `PERIOD`), but never past the incident's own next timer: what is told then has counted it.
+moments that all share (every `PERIOD`), but never past the incident's own next timer: what is sent then has counted it.
 """
 
 from datetime import datetime, timedelta
@@ -21,7 +21,7 @@ LEAST = timedelta(seconds=1)
 
 
 def waits_until(incident: Incident | None, given: EventInput, now: datetime) -> datetime | None:
-    """Return until when an event can wait, or None when the incident must hear of it now."""
+    """Return until when an event can wait, or None when the incident needs it now."""
     if incident is None or incident.status is not IncidentStatus.OPEN:
         return None
     alert = incident.alerts.get(alert_fingerprint(given))

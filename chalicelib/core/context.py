@@ -18,7 +18,7 @@ MAX_CHANGED = 200
 SILENCE_NAME = "silence:"
 """How the name of a silence begins among those; the others are names of relations (`core/relations.py`)."""
 REMINDED_BEFORE = timedelta(hours=1)
-"""So long before a long silence ends, those who were told what it mutes are reminded of it."""
+"""So long before a long silence ends, the targets of what it mutes are reminded of it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,7 +119,7 @@ class Rollback:
 
 @dataclass(frozen=True, slots=True)
 class Context:
-    """`maintenance` are silences that hold back new alerts only and never cut off one already told.
+    """`maintenance` are silences that hold back new alerts only and never cut off one already notified.
 
     `marks` are small facts about the router itself: the digest of the rules it last worked with (`rules`), that of the
     ones before (`rules_before`) and when they changed (`rules_changed_at`), since when it runs (`began_at`), the heartbeats it waits for (`beat:<name>`).

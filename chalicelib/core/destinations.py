@@ -62,7 +62,7 @@ def _proposal(rules: Rules, rule: Rule | None, route: Route, labels: Mapping[str
 
 
 def _matching(rules: Rules, labels: Mapping[str, str]) -> Sequence[Rule]:
-    """Return the rules that hear of events and match this one. The router's own events only reach rules that ask for them."""
+    """Return the rules that take events and match this one. The router's own events only reach rules that ask for them."""
     found = rules.of_events.matching(labels)
     if labels["source"] == ROUTER:
         return [rule for rule in found if any(matcher.label == "source" for matcher in rule.matchers)]

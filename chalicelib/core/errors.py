@@ -47,7 +47,7 @@ class TocsinError(Exception):
 
 
 class WebhookError(TocsinError):
-    """The request cannot be accepted; `status` is the HTTP status that tells the sender so."""
+    """The request cannot be accepted; `status` is the HTTP status of the answer."""
 
     status = 400
 

@@ -24,7 +24,7 @@ NO_STATUS = "(missing)"
 
 
 class Status(StrEnum):
-    """What an event says of its fault: it burns, it ended, or neither."""
+    """What an event says of its fault: it fires, it ended, or neither."""
 
     FIRING = "firing"
     RESOLVED = "resolved"
@@ -60,7 +60,7 @@ class ActionKind(StrEnum):
     ROLL_BACK = "roll_back"
     """Only asked about (core/outcome.py): what becomes of it is written as a note."""
     LINK = "link"
-    """Nobody's act: tells what the incident is called at a vendor."""
+    """Nobody's act: says what the incident is called at a vendor."""
 
 
 @dataclass(frozen=True, slots=True)

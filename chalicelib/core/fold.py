@@ -1,4 +1,4 @@
-"""An incident after what happened: its inputs applied, its alerts' timers run, its episodes told apart.
+"""An incident after what happened: its inputs applied, its alerts' timers run, its episodes separated.
 
 Pure, and folding an input twice changes nothing. What is said of one fault is applied at once, in the order of time.
 """

@@ -21,7 +21,7 @@ NOT_RECEIVED = {"last_beat": "none was received"}
 
 
 def beaten(alert: Alert, beats: Sequence[HeartbeatInput]) -> Alert:
-    """Return the alert after these beats; an expectation (not heard) only states what the rules file says of it."""
+    """Return the alert after these beats; an expectation (`heard` false) only states what the rules file says of it."""
     for beat in sorted(beats, key=lambda each: each.at):
         alert = _restated(alert, beat)
         if not beat.heard:

@@ -1,8 +1,8 @@
-"""The alerts that are told together: what people see, acknowledge and resolve, and what was announced to whom.
+"""The alerts that are notified together: what people see, acknowledge and resolve, and what was announced to whom.
 
 `fold` (fold.py) takes what happened (inputs.py) and answers with the incident as it is then; `due` compares it with what
-was announced to each target and answers what must be told now. Both are pure: folding an input twice changes nothing, and
-`due` on its own answer finds nothing more to tell. The rhythm is Alertmanager's: the first flush `group_wait` after the
+was announced to each target and answers what must be sent now. Both are pure: folding an input twice changes nothing, and
+`due` on its own answer finds nothing more to send. The rhythm is Alertmanager's: the first flush `group_wait` after the
 first alert, later ones on a grid of `group_interval`; nothing wakes the incident between, unless something is waiting.
 """
 
@@ -36,7 +36,7 @@ class Entry:
     `via` is the door of an act (`slack`, `api`, `pagerduty`), `account` whose account it was. `result` is set where an
     accepted act came to nothing (core/outcome.py).
 
-    `target` and `seq` find the delivery of what was told. `count` events were folded into the line, up to `until`.
+    `target` and `seq` find the delivery of what was sent. `count` events were folded into the line, up to `until`.
     """
 
     at: datetime

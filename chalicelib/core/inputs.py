@@ -1,4 +1,4 @@
-"""What an incident is told: events, measured values, beats, acts of people, rules that are gone. And whom they are about."""
+"""The inputs of an incident: events, measured values, beats, acts of people, rules that are gone. And whom they are about."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -58,7 +58,7 @@ class Signal(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class HeartbeatInput:
-    """A heartbeat was heard (`heard` true) or is expected from `at` on. `spec` is the entry of `probes: heartbeat:`.
+    """A heartbeat was received (`heard` true) or is expected from `at` on. `spec` is the entry of `probes: heartbeat:`.
 
     `output` is what its sender wrote with it, `exit_code` that of a failed run, `run` the id of a run where the sender
     pairs starts and ends.
@@ -141,7 +141,7 @@ def counted_by(rule: Rule) -> tuple[str, ...]:
 def grouped_labels(rule: Rule, labels: Mapping[str, str]) -> Mapping[str, str]:
     """Return the labels of an alert by which its incident is found.
 
-    A count that the routes tell is one alert of one incident: it goes by its own labels, not by those of each event.
+    A count that the routes notify is one alert of one incident: it goes by its own labels, not by those of each event.
     """
     if rule.condition is None or not rule.condition.counts_events or rule.route is not None:
         return labels

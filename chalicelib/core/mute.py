@@ -1,6 +1,6 @@
 """What holds a message back, and why: silences, maintenance, inhibition, calendars.
 
-None of them touches an alert: they only decide whether it is told now. Silences and maintenance are in `context.py`.
+None of them touches an alert: they only decide whether it is notified now. Silences and maintenance are in `context.py`.
 """
 
 from collections.abc import Iterable, Mapping
@@ -156,7 +156,7 @@ def _quiet_until(route: Route, windows: Mapping[str, Window], at: datetime) -> l
 
 @dataclass(frozen=True, slots=True)
 class Muting:
-    """Why one alert is not told now."""
+    """Why one alert is not notified now."""
 
     silences: tuple[Silence, ...] = ()
     maintenance: tuple[Silence, ...] = ()
@@ -175,7 +175,7 @@ class Muting:
 
 
 def mutings_of(incident: Incident, rules: Rules, context: Context, now: datetime) -> dict[str, Muting]:
-    """Return what mutes each of the alerts that fire. Maintenance holds back only what no one was told yet."""
+    """Return what mutes each of the alerts that fire. Maintenance holds back only what nobody was notified of yet."""
     if not context.silences and not context.maintenance and not context.causes:
         return {}
     known = notified_of(incident)

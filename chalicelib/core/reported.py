@@ -86,7 +86,7 @@ def _reported(alert: Alert | None, fault: str, group: Sequence[Report], terms: T
 def _measured(alert: Alert, group: Sequence[Measured], terms: Terms) -> Alert:
     """Return the alert of a series after it was judged, in the order of time, whatever the order in which samples came.
 
-    What fires is not judged again in its past, since that is told; only how long it is kept firing is counted anew.
+    What fires is not judged again in its past, since that is notified; only how long it is kept firing is counted anew.
     """
     by_time = {evaluation.at: evaluation for each in group for evaluation in each.evaluations}
     moments, before = sorted(by_time), alert

@@ -1,4 +1,4 @@
-"""What counts, when it is enough, how bad it is and who hears: alert-rules.yaml as values.
+"""What counts, when it is enough, how bad it is and who is notified: alert-rules.yaml as values.
 
 `build.py` makes these from the file, once `rules/file/` has checked it; `Rules.routes_for` returns who is notified of an alert.
 """
@@ -52,7 +52,7 @@ class Target:
 def shown(key: str) -> str:
     """Return a target's key as people may see it: of an address only the host, since the rest of it may be the secret.
 
-    `webhook:https://receiver.example.com/…3fa8c1`: what follows tells two addresses of one host apart.
+    `webhook:https://receiver.example.com/…3fa8c1`: what follows distinguishes two addresses of one host.
     """
     kind, _, address = key.partition(":")
     if "://" not in address:
@@ -66,7 +66,7 @@ def shown(key: str) -> str:
 
 @dataclass(frozen=True, slots=True)
 class Escalation:
-    """Who hears more when nobody acknowledged `after` this long since the incident was told."""
+    """Further targets when nobody acknowledged `after` this long since the first notification."""
 
     after: timedelta
     targets: tuple[Target, ...]

@@ -1,6 +1,6 @@
 """What happened to an incident, in lines for people: kept with it, so that writing it costs nothing.
 
-What people did and who was told is noted where that is decided; `recorded` adds what the alerts did, by comparing the
+What people did and who was notified is noted where that is decided; `recorded` adds what the alerts did, by comparing the
 incident with what was stored, and folds the events between two such lines into one count. Lines that would outgrow the
 incident's item move to pages of PAGE lines, one more write for every hundred.
 """

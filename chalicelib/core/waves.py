@@ -92,7 +92,7 @@ def after_sending(
 def acted_there(incident: Incident, action: Action, *, pages: bool) -> Incident:
     """Return the incident after what a person did at a pager: its newest wave is acknowledged, or one rings again.
 
-    `pages` tells whether the act was done at a pager: other acts change nothing here.
+    `pages` says whether the act was done at a pager: other acts change nothing here.
     With two pagers of one kind it is not known at which of them it was: nothing is noted, and both are notified.
     """
     if not pages or action.kind not in (ActionKind.ACK, ActionKind.UNACK):

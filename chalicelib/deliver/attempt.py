@@ -192,7 +192,7 @@ def give_up_notification(
 
 
 def _in_its_place(delivery: Delivery, reason: str) -> Event:
-    """Return what the fallback hears: that it could not be told; or, where it heard of the beginning, that it is over."""
+    """Return what the fallback is sent: that it could not be delivered; or, where it was sent the beginning, the end."""
     wanted, failure = delivery.notification, internal_alerts.failure_of(delivery.notification.incident.id)
     if wanted.reason is Reason.RESOLVED and failure in delivery.store.target_state(delivery.target).health.reported:
         return _failure_over(delivery)

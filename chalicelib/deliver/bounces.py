@@ -2,8 +2,8 @@
 
 SES accepts a mail long before the mailbox does, so a success of `deliver` is not yet a reader. A hard bounce or a
 complaint marks the address: nothing more is sent there, which SES would count against the account and mostly suppress
-in silence; the fallback hears it, and every later notification for it goes to the fallback too. A test mail
-(`tocsin send-test`) takes the mark away. A mail that merely did not arrive is told to the fallback as well.
+in silence; the fallback is notified, and every later notification for it goes to the fallback too. A test mail
+(`tocsin send-test`) takes the mark away. A mail that merely did not arrive is sent to the fallback as well.
 Forms: https://docs.aws.amazon.com/ses/latest/dg/event-publishing-retrieving-sns-contents.html (`eventType`) and
 …/notification-contents.html (`notificationType`).
 """
@@ -51,39 +51,39 @@ class Refusal:
 def refusals(message: str) -> tuple[Refusal, ...]:
     """Return what an SNS message says; nothing for what is no refusal. ParseError when it is not one of SES's."""
     try:
-        told = json.loads(message)
-        kind = str(told.get("eventType") or told.get("notificationType") or "")
-        return tuple(_KINDS[kind](told)) if kind in _KINDS else ()
+        report = json.loads(message)
+        kind = str(report.get("eventType") or report.get("notificationType") or "")
+        return tuple(_KINDS[kind](report)) if kind in _KINDS else ()
     except (ValueError, TypeError, AttributeError, KeyError, RecursionError):
         raise ParseError("a message about a mail cannot be read; expected is one of SES's events") from None
 
 
-def _bounced(told: Mapping[str, Any]) -> Iterator[Refusal]:
-    bounce = told["bounce"]
+def _bounced(report: Mapping[str, Any]) -> Iterator[Refusal]:
+    bounce = report["bounce"]
     lasting = bounce.get("bounceType") == "Permanent"
     said = _SUBTYPES.get(str(bounce.get("bounceSubType", "")), "")
     for each in bounce["bouncedRecipients"]:
         status = str(each.get("status") or "")
         code = f", status {status}" if re.fullmatch(r"\d\.\d{1,3}\.\d{1,3}", status) else ""
         what = "a mail bounced" if lasting else "a mail did not arrive"
-        yield _refusal(each["emailAddress"], f"{what} ({said or 'no reason given'}{code})", lasting, bounce, told)
+        yield _refusal(each["emailAddress"], f"{what} ({said or 'no reason given'}{code})", lasting, bounce, report)
 
 
-def _complained(told: Mapping[str, Any]) -> Iterator[Refusal]:
-    complaint = told["complaint"]
+def _complained(report: Mapping[str, Any]) -> Iterator[Refusal]:
+    complaint = report["complaint"]
     if complaint.get("complaintFeedbackType") == "not-spam":
         return
     for each in complaint["complainedRecipients"]:
-        yield _refusal(each["emailAddress"], "a mail was reported as spam there", True, complaint, told)
+        yield _refusal(each["emailAddress"], "a mail was reported as spam there", True, complaint, report)
 
 
-def _rejected(told: Mapping[str, Any]) -> Iterator[Refusal]:
-    for address in told["mail"]["destination"]:
-        yield _refusal(address, "SES refused to send a mail for its content", False, told["mail"], told)
+def _rejected(report: Mapping[str, Any]) -> Iterator[Refusal]:
+    for address in report["mail"]["destination"]:
+        yield _refusal(address, "SES refused to send a mail for its content", False, report["mail"], report)
 
 
-def _refusal(address: Any, why: str, lasting: bool, part: Mapping[str, Any], told: Mapping[str, Any]) -> Refusal:
-    named = part.get("feedbackId") or (told.get("mail") or {}).get("messageId") or ""
+def _refusal(address: Any, why: str, lasting: bool, part: Mapping[str, Any], report: Mapping[str, Any]) -> Refusal:
+    named = part.get("feedbackId") or (report.get("mail") or {}).get("messageId") or ""
     return Refusal(_plain(str(address)), why, lasting, str(named))
 
 
@@ -97,7 +97,7 @@ def _plain(address: str) -> str:
 
 
 def take(message: str, *, rules: Rules, store: Store, queues: Queues, now: datetime) -> tuple[Refusal, ...]:
-    """Mark and tell what a message says. Twice changes nothing."""
+    """Mark and report what a message says. Twice changes nothing."""
     found = refusals(message)
     for refusal in found:
         for key in _keys(refusal.address, rules):

@@ -20,7 +20,7 @@ GRACE = timedelta(minutes=15)
 
 @dataclass(frozen=True, slots=True)
 class Delivery:
-    """One call: what is to be told, and what it works with."""
+    """One call: what is to be sent, and what it works with."""
 
     notification: Notification
     store: Store
@@ -47,7 +47,7 @@ class Delivery:
         return updated("the state of a target", lambda: self.store.target_state(self.target), save, tries=SAVE_TRIES)
 
     def announce(self, *events: Event) -> None:
-        """Tell the router's own trouble."""
+        """Report the router's own trouble."""
         self.queues.webhooks.put(events_messages(events))
 
     def result(self, slot: Slot, *, error: str = "", note: str = "") -> Result:

@@ -49,8 +49,8 @@ def dispatch(
     except Exception as error:
         if message.received_count < MAX_FAILURES or age < FAILING_FOR:
             raise
-        told = log.failure(error)
-        reason = told.get("reason") or f"a fault in the code: {told['error']} at {told['at']}"
+        failed = log.failure(error)
+        reason = failed.get("reason") or f"a fault in the code: {failed['error']} at {failed['at']}"
         return _given_up(message, reason, rules, store, queues, now)
 
 

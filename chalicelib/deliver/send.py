@@ -25,7 +25,7 @@ def sender(clients: Clients, now: datetime, rules: Rules | None = None) -> Send:
 
     def send(notification: Notification, delivery_log: DeliveryLog) -> Receipt:
         watched = _Watched(clients)
-        told = partial(
+        send_form = partial(
             module_for(notification.target.kind).send,
             address=notification.target.address,
             clients=watched,
@@ -33,7 +33,7 @@ def sender(clients: Clients, now: datetime, rules: Rules | None = None) -> Send:
             now=now,
         )
         try:
-            return told(completed(_with_request(notification, webhooks), clients), in_doubt=delivery_log.in_doubt)
+            return send_form(completed(_with_request(notification, webhooks), clients), in_doubt=delivery_log.in_doubt)
         except (TargetUnavailableError, TargetRejectedError):
             raise
         except Exception as error:  # a message that cannot be rendered still goes out, in its plain form
@@ -42,10 +42,10 @@ def sender(clients: Clients, now: datetime, rules: Rules | None = None) -> Send:
         notes = (*named.background.notes, note)
         plain = readable(replace(named, background=replace(named.background, notes=notes)))
         try:
-            receipt = told(plain, in_doubt=delivery_log.in_doubt or watched.touched, plain=True)
+            receipt = send_form(plain, in_doubt=delivery_log.in_doubt or watched.touched, plain=True)
         except (TargetUnavailableError, TargetRejectedError):
             raise
-        except Exception as error:  # a fault of ours: told to somebody, instead of coming back for ever
+        except Exception as error:  # a fault of ours: reported, instead of retried without end
             fault = f"{notification.target.kind}: the message cannot be made ({type(error).__name__})"
             raise (
                 TargetUnavailableError(fault, ambiguous=True) if watched.touched else TargetRejectedError(fault)

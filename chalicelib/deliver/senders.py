@@ -13,7 +13,7 @@ WELL_KNOWN = {"grafana": "Grafana"}
 
 def named(notification: Notification) -> Notification:
     """Return the notification with the names of its senders, by source. A source without a name keeps its own word."""
-    sources = {one_line(told.source).lower() for told in (*notification.alerts, *notification.evidence)}
+    sources = {one_line(alert.source).lower() for alert in (*notification.alerts, *notification.evidence)}
     found = {source: title for source in sources if (title := title_of(source))}
     return replace(notification, background=replace(notification.background, senders=found)) if found else notification
 

@@ -31,7 +31,7 @@ class IngestPorts:
 
 @lru_cache(maxsize=1)
 def ports(account: str | None) -> IngestPorts:
-    """Return the ports of this stage; `account` is the AWS account, None where only AWS can tell it."""
+    """Return the ports of this stage; `account` is the AWS account, None where only AWS knows it."""
     settings = Settings.from_env(os.environ)
     client = AwsJsonClient(settings.region)
     return IngestPorts(

@@ -15,7 +15,7 @@ from chalicelib.messages.webhook import Webhook
 FEEDBACK = "-feedback"
 """How the name of the topic ends to which SES publishes; its messages are for the notifications queue."""
 WHOLE_SECOND = timedelta(milliseconds=999)
-"""EventBridge cuts its time down to the second; what it tells of happened in it."""
+"""EventBridge cuts its time down to the second; what it reports happened in it."""
 
 
 def webhook(form: Mapping[str, Any], text: str) -> Webhook | None:

@@ -312,8 +312,8 @@ def notification_message(notification: Notification) -> str:
 def _smaller(notification: Notification) -> Notification:
     if notification.evidence:
         return replace(notification, evidence=())
-    if any(told.annotations or told.summary for told in notification.alerts):
-        bare = tuple(replace(told, annotations={}, summary="") for told in notification.alerts)
+    if any(alert.annotations or alert.summary for alert in notification.alerts):
+        bare = tuple(replace(alert, annotations={}, summary="") for alert in notification.alerts)
         return replace(notification, alerts=bare)
     kept = notification.alerts[: len(notification.alerts) // 2]
     also = notification.also + len(notification.alerts) - len(kept)
@@ -327,7 +327,7 @@ def _too_large(alerts: int) -> str:
 
 
 def change_message(change: DeployChange) -> str:
-    """Return the message that tells one target of a deploy."""
+    """Return the message that notifies one target of a deploy."""
     return _written("change", {"change": codec.encode(change)})
 
 

@@ -1,6 +1,6 @@
 """GET /metrics: what is stored of the stage, written as OpenMetrics or in the older text format of Prometheus.
 
-A scrape reads four marks and the counts, five items however much there is to tell. A mark of its own says that the stage is
+A scrape reads four marks and the counts, five items however much there is to show. A mark of its own says that the stage is
 scraped: from the next minute on the tick and the probes leave what it reads.
 """
 

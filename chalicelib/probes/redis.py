@@ -8,7 +8,7 @@
 Samples: `uptime`, `latency_ms` (connect and INFO), `cache_hit_rate`, `memory_bytes`, `memory_used` (share of
 maxmemory, none where there is no limit), `connections`, `evicted_keys_total`, and the counters that `watch` makes the
 hit rate since the last reading of (RATES); until there is one it is the rate since the server started. Of a server with
-copies `replicas`, of a copy `replication_lag_seconds` (since its master was last heard), of a node of a cluster
+copies `replicas`, of a copy `replication_lag_seconds` (since its master last answered), of a node of a cluster
 `cluster_slots_missing`.
 
 Down (`uptime` 0) is a server that takes no connection, answers late, is loading its data or takes no more clients; a node

@@ -48,7 +48,7 @@ class IncidentUpdate:
 
 @dataclass(frozen=True, slots=True)
 class Routed:
-    """What was measured, counted or heard, the route to which the rules lead it, and the labels it is grouped by there."""
+    """What was measured, counted or received, the route to which the rules lead it, and the labels it is grouped by there."""
 
     route: Route
     labels: Mapping[str, str]
@@ -125,7 +125,7 @@ class Batch:
             self.stored |= {key: found.get(key) for key in missing}
 
     def add(self, route: Route, labels: Mapping[str, str], given: AlertInput, message: str) -> None:
-        """Take in what was measured, counted or heard, for the incident of this route and these labels."""
+        """Take in what was measured, counted or received, for the incident of this route and these labels."""
         self.routed.append(Routed(route, labels, given, message))
 
     def add_routed(self, routed: Routed) -> None:

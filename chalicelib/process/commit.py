@@ -383,7 +383,7 @@ def _deliveries(batch: Batch, incident: Incident, routes: Sequence[RouteAlerts])
 
 
 def _index(batch: Batch, stored: Incident | None, incident: Incident) -> None:
-    """Make a new incident, alias or measured alert known before it is saved. A worker that dies here leaves no harm."""
+    """Make a new incident, alias or measured alert known before it is saved. A worker that dies here loses nothing."""
     known = {stored.id, *stored.episode.aliases} if stored is not None else set()
     names = {incident.id, *incident.episode.aliases} - known - {""}
     if names:

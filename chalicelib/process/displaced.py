@@ -45,7 +45,7 @@ RULES = "rules"
 
 
 def lead(batch: Batch) -> None:
-    """Give what was measured, counted and heard its incidents: where its alert is active, else where the rules lead."""
+    """Give what was measured, counted and received its incidents: where its alert is active, else where the rules lead."""
     routed, batch.routed = joining.goes_on_elsewhere(batch, batch.routed), []
     if not routed:
         return

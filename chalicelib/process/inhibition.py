@@ -1,4 +1,4 @@
-"""Active causes and their symptoms: known in the context before they are told, gone from it after.
+"""Active causes and their symptoms: known in the context before they are notified, gone from it after.
 
 A cause and its symptoms are found by their relations (`core/relations.py`), so that the work for one event does not grow
 with what else fires.
@@ -29,7 +29,7 @@ from chalicelib.process.batch import Batch
 from chalicelib.process.context_size import with_causes
 
 MAX_CAUSES = 1_000
-"""The context is one item: causes beyond this, or beyond their share of its bytes, mute nothing: symptoms are told then."""
+"""The context is one item: causes beyond this, or beyond their share of its bytes, mute nothing: symptoms are notified then."""
 RELATED = "related"
 """The mark of the context that names the inhibitions under which every open incident is found by its relations."""
 

@@ -132,7 +132,7 @@ def _ready(events: Sequence[Event], received_at: datetime) -> tuple[Event, ...]:
 
 
 def _distinct_end(event: Event, received_at: datetime) -> Event:
-    """Return an end whose body has no time of its own is the end of what burns now, though the same was said once
+    """Return the event; an end whose body has no time of its own is the end of what fires now, though the same was said once
     before.
 
     A fault is not: a body without a time that comes again is the same delivery, and nobody is woken by it twice.

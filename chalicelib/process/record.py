@@ -4,7 +4,7 @@
 
 `process` puts one message for each batch, after the batch is done and outside its writes to the table. `record` drains
 the queue and packs what it finds into as few items as hold it. Both may run twice: an event counts once by its id
-wherever it is replayed, so a double does no harm. When the queue refuses, alerting goes on, and the router says once
+wherever it is replayed, so a double changes nothing. When the queue refuses, alerting goes on, and the router says once
 that its history has a gap.
 
 Cost, measured by bench/history.py: a million events that come alone are a million messages, their receipt in tens, and
@@ -53,7 +53,7 @@ MAX_PACKED_BYTES = 350_000
 MAX_ROUNDS = 8
 ROUND_MESSAGES = 500
 REPLAYED = {ActionKind.ACK: "ack", ActionKind.UNACK: "unack", ActionKind.RESOLVE: "resolve"}
-"""What people do that changes what is told; notes and assignments do not."""
+"""What people do that changes what is sent; notes and assignments do not."""
 VERSION = 1
 
 Line = tuple[float, str, Any]

@@ -101,11 +101,11 @@ def take_report(batch: Batch, given: StormReport, message: str) -> None:
 
 
 def inputs_of(batch: Batch, storm: Incident) -> list[Input]:
-    """Return what a storm is told by the incidents that reported to it; where none did, by all of them that fire there."""
+    """Return what a storm gets from the incidents that reported to it; where none did, by all of them that fire there."""
     keys = batch.reported.get(storm.key) or members(storm, firing=True)
     found = batch.store.load_all(sorted(keys))
-    told = [each for key in sorted(found) for each in reports(storm, found[key], batch.now)]
-    return [*told, *strays(storm, batch.now)]
+    reported = [each for key in sorted(found) for each in reports(storm, found[key], batch.now)]
+    return [*reported, *strays(storm, batch.now)]
 
 
 def forward(batch: Batch, storm: Incident, inputs: Iterable[Input]) -> None:

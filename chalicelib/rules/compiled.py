@@ -19,7 +19,7 @@ Values = Callable[[str], str | None]
 
 
 def source_hash(text: str) -> str:
-    """Return what tells that a compiled file belongs to a text."""
+    """Return the mark by which a compiled file belongs to a text."""
     return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()
 
 

@@ -162,9 +162,9 @@ def _answered(job: Job, samples: Sequence[Sample], events: Sequence[Event]) -> T
 
 def _broken(job: Job, error: Exception, samples: Sequence[Sample]) -> Tried:
     """Return a try that cannot know how its target is. What it measured before stays, but for `uptime`."""
-    told = log.failure(error)
-    reason = told.get("reason", f"it raised {told['error']}")
-    log.line("watch", probe=name_of(job.params), kind=job.kind, action="broken", **told)
+    failed = log.failure(error)
+    reason = failed.get("reason", f"it raised {failed['error']}")
+    log.line("watch", probe=name_of(job.params), kind=job.kind, action="broken", **failed)
     event = probe_failed(job.kind, job.params, reason, now=job.at)
     kept = tuple(each for each in samples if each.metric != "uptime")
     return Tried(kept, (event,), not _is_final(error))

@@ -68,7 +68,7 @@ def newest_stored(store: Store, metric: str, labels: Mapping[str, str], at: date
 
 
 def _stored_past(store: Store, labels: Mapping[str, str], at: datetime, reach: timedelta) -> Past | None:
-    """Return the past of a series as its samples tell it."""
+    """Return the past of a series as its samples show it."""
     found = {
         metric: store.buckets(metric, labels, at - reach - MICROSECOND, at - MICROSECOND)
         for metric in ("failures", "successes", "uptime", "latency_ms")

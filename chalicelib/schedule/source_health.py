@@ -109,9 +109,9 @@ def _refused(run: Reconciliation, source: str) -> str:
     accepted = activity is not None and activity.last_at > start
     if accepted and (count < MANY_REFUSED or count < 3 * usual):
         return ""
-    told = ", ".join(f"{number:.0f} with {status}" for status, number in sorted(recent.items()) if number)
+    statuses = ", ".join(f"{number:.0f} with {status}" for status, number in sorted(recent.items()) if number)
     hint = " Check its secret." if recent.get("401") else ""
-    return f"{count:.0f} were refused in the last hour: {told}.{hint}"
+    return f"{count:.0f} were refused in the last hour: {statuses}.{hint}"
 
 
 def _total(store: Store, metric: str, labels: Mapping[str, str], since: datetime, until: datetime) -> float:

@@ -34,7 +34,7 @@ _OF_SEVERAL = ("ack", "unack", "resolve", "keep")
 _ID = re.compile(r"[`#]*(?=[0-9a-f]*\d)[0-9a-f]{4,16}[`…,]*", re.IGNORECASE)
 """What can only be an id among the words of a note: hexadecimal with a digit in it."""
 _MENTION = re.compile(r"<@([A-Z0-9]{2,32})(?:\|[^>]*)?>")
-HELP = """*{command}* — what burns, and what you can do about it
+HELP = """*{command}* — what fires, and what you can do about it
 • `{command} list` — open incidents; `{command} list service=checkout` only some
 • `{command} show 3f2a` — one incident by its id, or the first characters of it
 • `{command} ack 3f2a` — you take it: reminders and escalation stop; `unack` gives it back
@@ -43,7 +43,7 @@ HELP = """*{command}* — what burns, and what you can do about it
 • `{command} silence 3f2a 2h deploying` — mute its alerts; `{command} silence service=checkout until tomorrow` mutes by labels
 • `{command} silences`, `{command} unsilence 9c1d` — what is muted, and ending it
 • `{command} page` — a link that signs you in at the page, once
-• `{command} who 3f2a` — who hears of it, and who answered; `{command} who service=checkout` — who would
+• `{command} who 3f2a` — who is notified of it, and who answered; `{command} who service=checkout` — who would
 Times: `30m`, `1d 12h`, `18:30`, `6pm`, `tomorrow`, `tomorrow 14:00`, `friday 18:30`, `2026-11-27 09:00`; in your time zone."""
 
 _ICONS = {"critical": "🔴", "warning": "🟠", "info": "🔵"}
@@ -134,8 +134,8 @@ def shown(found: Mapping[str, Any]) -> str:
     lines += [_alert(alert) for alert in found["alerts"][:MAX_ROWS]]
     more = len(found["alerts"]) - MAX_ROWS
     lines += [f"… and {more:,} more"] if more > 0 else []
-    told = ", ".join(said(each["target"]) for each in found["told"])
-    lines += [f"*Notified* {told}"] if told else []
+    targets = ", ".join(said(each["target"]) for each in found["told"])
+    lines += [f"*Notified* {targets}"] if targets else []
     lines += ["*Lately*"] if found["timeline"] else []
     lines += [_entry(each) for each in found["timeline"][-8:]]
     return _joined(lines)

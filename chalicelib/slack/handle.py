@@ -2,7 +2,7 @@
 
 Whatever changes an incident goes on the webhooks queue as anybody's act would; the messages in Slack, PagerDuty and
 mail follow from there. Every act has the id of the press, so that a message that comes twice does it once. What cannot
-be done is told to the person alone, by the address that came with the press.
+be done is sent to the person alone, by the address that came with the press.
 """
 
 from collections.abc import Callable
@@ -52,7 +52,7 @@ ANSWERED_WITHIN = timedelta(minutes=30)
 
 
 def act(asked: Interaction, *, rules: Rules, store: Store, queues: Queues, clients: Clients, now: datetime) -> Handled:
-    """Do what was asked and tell the person what there is to tell. Twice does it once; only the answer comes twice."""
+    """Do what was asked and answer the person. Twice does it once; only the answer comes twice."""
     request = SlackRequest(asked, rules, store, queues, clients, now)
     said: Reply
     try:
@@ -136,7 +136,7 @@ class SlackRequest:
 
     @property
     def by(self) -> str:
-        """Return the person's name; what Slack's request called them where Slack does not tell."""
+        """Return the person's name; what Slack's request called them where Slack does not name them."""
         asked = self.asked
         found = vendors.slack().person(asked.user, self.clients, now=self.now)
         return requests.person(found or asked.name or asked.user)
@@ -148,7 +148,7 @@ class SlackRequest:
 
     @property
     def zone(self) -> str:
-        """Return the person's time zone; where Slack tells none that is known here, that of the rules file."""
+        """Return the person's time zone; where Slack names none that is known here, that of the rules file."""
         found = vendors.slack().zone(self.asked.user, self.clients, now=self.now)
         return found if is_zone(found) else self.rules.options.timezone
 

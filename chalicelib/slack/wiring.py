@@ -65,7 +65,7 @@ def _posted(url: str, token: str, body: Mapping[str, Any]) -> dict[str, Any]:
 
 @lru_cache(maxsize=1)
 def ports(account: str | None) -> SlackPorts:
-    """Return the ports of this stage; `account` is the AWS account, None where only AWS can tell it."""
+    """Return the ports of this stage; `account` is the AWS account, None where only AWS knows it."""
     settings = Settings.from_env(os.environ)
     client = AwsJsonClient(settings.region, timeout_seconds=TIMEOUT_SECONDS)
     return SlackPorts(

@@ -1,7 +1,7 @@
 """The meaning of a CloudWatch alarm, whether it came by SNS or by EventBridge: both ways give one event with one id.
 
 SNS has the measured value only in the text of its reason; EventBridge has it in `reasonData`. An alarm of several time
-series tells each apart by its contributor, so that the end of one series ends no other.
+series distinguishes each by its contributor, so that the end of one series ends no other.
 https://docs.aws.amazon.com/AmazonCloudWatch/latest/monitoring/cloudwatch-and-eventbridge.html
 """
 

@@ -40,8 +40,8 @@ def parse(headers: Mapping[str, str], body: bytes, *, received_at: datetime) -> 
     if resource in ("event_alert", "error"):
         return [occurrence(event_data(data, resource), resource, action, received_at)]
     if resource == "metric_alert":
-        told = {**data, "organization": organization_of(payload, data)}
-        return [metric_alert(told, action, sent_at, received_at)]
+        whole = {**data, "organization": organization_of(payload, data)}
+        return [metric_alert(whole, action, sent_at, received_at)]
     if resource in ("issue", "activity_alert"):
         return [issue_event(data, resource, action, headers, sent_at, received_at)]
     return [information(payload, data, resource, action, sent_at or received_at)]
@@ -78,8 +78,8 @@ def _resource(payload: Mapping[str, Any]) -> str:
     for key, resource in by_key:
         if key in data:
             return resource
-    told = re.match(r"Sentry ([a-z_]{1,40})\.", coerce.line(payload.get("text")))
-    return told[1] if told else "unknown"
+    named = re.match(r"Sentry ([a-z_]{1,40})\.", coerce.line(payload.get("text")))
+    return named[1] if named else "unknown"
 
 
 def _action(payload: Mapping[str, Any], resource: str, data: Mapping[str, Any]) -> str:

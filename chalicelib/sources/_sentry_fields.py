@@ -120,7 +120,7 @@ def feedback_of(*holders: Mapping[str, Any]) -> str:
     for holder in holders:
         metadata, context = coerce.table(holder.get("metadata")), coerce.at(holder, "contexts", "feedback")
         is_feedback = "feedback" in (holder.get("issueCategory"), holder.get("issueType"), holder.get("category"))
-        told = coerce.text(coerce.at(context, "message"), 2_000)
-        if told or (is_feedback and (told := coerce.text(metadata.get("message"), 2_000))):
-            return told
+        message = coerce.text(coerce.at(context, "message"), 2_000)
+        if message or (is_feedback and (message := coerce.text(metadata.get("message"), 2_000))):
+            return message
     return ""

@@ -28,7 +28,7 @@ def alert_keys(incident: str, clients: Clients, *, now: datetime) -> tuple[str, 
 
 
 def on_call(clients: Clients, *, now: datetime) -> tuple[str, ...]:
-    """Return who is called first now, each once; nobody where PagerDuty does not tell, or no token is set."""
+    """Return who is called first now, each once; nobody where PagerDuty names nobody, or no token is set."""
     if not clients.secret("PAGERDUTY_API_TOKEN"):
         return ()
     try:

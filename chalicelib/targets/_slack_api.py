@@ -93,7 +93,7 @@ class SlackRefusalError(Exception):
 class Person:
     """How a person is called, their time zone, and whether they are a guest, or a stranger of another organisation.
 
-    Empty where Slack does not tell.
+    Empty where Slack does not say.
     """
 
     name: str = ""
@@ -170,7 +170,7 @@ class Api:
         self._known.channels[name] = (self._now + KEPT, identifier)
 
     def person(self, user: str) -> Person:
-        """Return a person by users.info (scope users:read); an empty one when Slack does not tell."""
+        """Return a person by users.info (scope users:read); an empty one when Slack does not say."""
         until, found = self._known.people.get(user, (self._now, Person()))
         if self._now < until:
             return found

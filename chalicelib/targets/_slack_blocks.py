@@ -131,7 +131,7 @@ def render_reply(notification: Notification) -> dict[str, Any]:
     if notification.reason is Reason.SYNC and notification.activity.acts:
         said = [f"{_ACT_EMOJI.get(kind, '•')} {sentence}" for kind, sentence in notification.activity.acts]
     if notification.reason in (Reason.UPDATED, Reason.ESCALATED, Reason.REMINDER) and len(notification.alerts) > 1:
-        said += [f"• {cut(alert_line(told), 300)}" for told in notification.alerts[:MAX_LISTED_ALERTS]]
+        said += [f"• {cut(alert_line(alert), 300)}" for alert in notification.alerts[:MAX_LISTED_ALERTS]]
         more = len(notification.alerts) - MAX_LISTED_ALERTS + notification.also
         said += [f"• and {more:,} more"] if more > 0 else []
     text = dated(_cut("\n".join(said), 2_500), notification.background.timezone)
@@ -217,7 +217,7 @@ def _summary(notification: Notification, *, updatable: bool) -> str:
     lines += [f"*{_cut(line, 200)}*" for line in cause(notification)[:1]]
     lines += [_cut(line, 200) for line in cause(notification)[1:]]
     lines += [_mentions(notification)] if notification.reason is Reason.OPENED and _mentions(notification) else []
-    found = dict.fromkeys(summary(told) for told in notification.alerts[:3])
+    found = dict.fromkeys(summary(alert) for alert in notification.alerts[:3])
     return "\n".join([*lines, *(_cut(clean(text), 600) for text in found if text)])
 
 
@@ -305,8 +305,8 @@ def _alerts(notification: Notification) -> str:
     if len(notification.alerts) < 2:
         return ""
     lines = [
-        f"{'✅' if told.status == 'resolved' else SEVERITY_EMOJI[told.severity]} {_cut(alert_line(told), 200)}"
-        for told in notification.alerts[:MAX_LISTED_ALERTS]
+        f"{'✅' if alert.status == 'resolved' else SEVERITY_EMOJI[alert.severity]} {_cut(alert_line(alert), 200)}"
+        for alert in notification.alerts[:MAX_LISTED_ALERTS]
     ]
     more = len(notification.alerts) - MAX_LISTED_ALERTS + notification.also
     return "\n".join([_counts(notification), *lines, f"… and {more:,} more"] if more > 0 else lines)
@@ -314,7 +314,7 @@ def _alerts(notification: Notification) -> str:
 
 def _counts(notification: Notification) -> str:
     """Return how many there are of which, when not all are listed: `InstanceDown 67, DiskFull 66`."""
-    counts = Counter(alert_title(told) for told in notification.alerts if told.status != "resolved")
+    counts = Counter(alert_title(alert) for alert in notification.alerts if alert.status != "resolved")
     named = [f"{cut(name, 60)} {count:,}" for name, count in counts.most_common(MAX_COUNTED_NAMES)]
     rest = counts.total() + notification.also - sum(count for _, count in counts.most_common(MAX_COUNTED_NAMES))
     named += [f"others {rest:,}"] if named and rest else []
@@ -336,7 +336,7 @@ def _linked(text: str, address: str) -> str:
 
 
 def _evidence(notification: Notification) -> list[str]:
-    lines = [f"🔇 {_cut(alert_line(told), 300)}" for told in notification.evidence[:MAX_LISTED_EVIDENCE]]
+    lines = [f"🔇 {_cut(alert_line(alert), 300)}" for alert in notification.evidence[:MAX_LISTED_EVIDENCE]]
     more = len(notification.evidence) - MAX_LISTED_EVIDENCE
     return [*lines, f"… and {more:,} more beside it"] if more > 0 else lines
 

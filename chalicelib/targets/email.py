@@ -142,12 +142,12 @@ def _request(
     sender = clients.setting("SES_FROM", "")
     if not _is_one_line(sender) or "@" not in parseaddr(sender)[1]:
         raise TargetRejectedError("e-mail: SES_FROM is not set to one e-mail address")
-    told = render(notification, receipt, plain=plain)
-    body = {"Text": {"Data": told["text"], "Charset": "UTF-8"}}
-    if "html" in told:
-        body["Html"] = {"Data": told["html"], "Charset": "UTF-8"}
+    mail = render(notification, receipt, plain=plain)
+    body = {"Text": {"Data": mail["text"], "Charset": "UTF-8"}}
+    if "html" in mail:
+        body["Html"] = {"Data": mail["html"], "Charset": "UTF-8"}
     simple = {
-        "Subject": {"Data": told["subject"], "Charset": "UTF-8"},
+        "Subject": {"Data": mail["subject"], "Charset": "UTF-8"},
         "Body": body,
         "Headers": _headers(notification, sender, clients),
     }
@@ -253,13 +253,13 @@ def _steps(notification: Notification) -> list[str]:
 
 
 def _alert_lines(notification: Notification) -> list[str]:
-    lines = [cut(alert_line(told), 300) for told in notification.alerts[:MAX_LISTED_ALERTS]]
+    lines = [cut(alert_line(alert), 300) for alert in notification.alerts[:MAX_LISTED_ALERTS]]
     more = len(notification.alerts) - MAX_LISTED_ALERTS + notification.also
     return [*lines, f"and {more:,} more"] if more > 0 else lines
 
 
 def _evidence_lines(notification: Notification) -> list[str]:
-    lines = [cut(alert_line(told), 300) for told in notification.evidence[:MAX_LISTED_EVIDENCE]]
+    lines = [cut(alert_line(alert), 300) for alert in notification.evidence[:MAX_LISTED_EVIDENCE]]
     more = len(notification.evidence) - MAX_LISTED_EVIDENCE
     return [*lines, f"and {more:,} more"] if more > 0 else lines
 
@@ -309,7 +309,7 @@ def _html(notification: Notification) -> str:
 
 
 def _parts(notification: Notification) -> list[str]:
-    said = dict.fromkeys(summary(told) for told in notification.alerts[:3])
+    said = dict.fromkeys(summary(alert) for alert in notification.alerts[:3])
     new = [change(notification)] if notification.reason is not Reason.OPENED else []
     parts = [
         _paragraphs([*cause(notification), *new, *notes(notification), *(text for text in said if text)]),

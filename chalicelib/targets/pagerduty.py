@@ -1,7 +1,7 @@
 """PagerDuty Events API v2: trigger, acknowledge and resolve of one alert per wave, and change events for deploys.
 
 https://developer.pagerduty.com/docs/send-alert-event. The dedup_key is the incident's id, `<id>:<n>` for its wave n
-(core/waves.py), so that a request may be repeated without harm. Acknowledge and resolve reach the alert only through
+(core/waves.py), so that a request may be repeated safely. Acknowledge and resolve reach the alert only through
 the routing key that triggered it. An acknowledged incident makes no sound, whatever triggers it, and the Events API has
 no word for an acknowledgement that is withdrawn: only a new wave calls people again.
 One notification may be several requests: trigger and acknowledge, or the resolves of all waves. When a later one fails,
@@ -154,7 +154,7 @@ def _enqueue_after(
 
 
 def send_change(deploy: Deploy, address: str, clients: Clients, *, now: datetime) -> Receipt:
-    """Tell PagerDuty of a deploy: shown beside incidents of the service, pages nobody.
+    """Notify PagerDuty of a deploy: shown beside incidents of the service, pages nobody.
 
     https://developer.pagerduty.com/docs/send-change-events. It has no dedup_key: sent twice, it is shown twice.
     """
@@ -167,10 +167,10 @@ def render_change(deploy: Deploy) -> dict[str, Any]:
     """Return the change event of a deploy, without its routing key."""
     named = one_line(deploy.title) or one_line(deploy.commit)[:12] or one_line(deploy.id) or "deploy"
     where = one_line(deploy.service or "") or one_line(deploy.project)
-    told = f"{one_line(deploy.kind) or 'Deploy'}{f' of {where}' if where else ''}: {named}"
+    words = f"{one_line(deploy.kind) or 'Deploy'}{f' of {where}' if where else ''}: {named}"
     details = {"by": deploy.by, "commit": deploy.commit, "project": deploy.project, "id": deploy.id}
     payload: dict[str, Any] = {
-        "summary": cut(told, MAX_SUMMARY_CHARACTERS),
+        "summary": cut(words, MAX_SUMMARY_CHARACTERS),
         "source": cut(where, MAX_FIELD_CHARACTERS) or "Tocsin",
         "timestamp": deploy.at.isoformat(),
         "custom_details": {name: _detail(value) for name, value in details.items() if clean(value)},
@@ -274,16 +274,16 @@ def _details(notification: Notification) -> dict[str, Any]:
     """Return what PagerDuty shows as a table under the alert; bounded, and trimmed further by `_fitting`."""
     details: dict[str, Any] = {"what": change(notification)}
     details |= {label: _detail(value) for label, value in facts(notification)}
-    said = next((found for found in (summary(told) for told in notification.alerts) if found), "")
+    said = next((found for found in (summary(alert) for alert in notification.alerts) if found), "")
     listed = notification.alerts[:MAX_LISTED_ALERTS]
     more = len(notification.alerts) - len(listed) + notification.also
     optional: dict[str, Any] = {
         "summary": _detail(said),
         "top_errors": [_detail(line) for line in top_error_lines(notification)],
         "notes": [_detail(note) for note in notes(notification)[:10]],
-        "alerts": [_alert(told) for told in listed],
+        "alerts": [_alert(alert) for alert in listed],
         "alerts_not_listed": more,
-        "muted_beside_it": [_detail(alert_line(told)) for told in notification.evidence[:20]],
+        "muted_beside_it": [_detail(alert_line(alert)) for alert in notification.evidence[:20]],
         "last_deploy": _detail(deploy_line(notification.background.deploys[0], notification))
         if notification.background.deploys
         else "",
@@ -304,10 +304,10 @@ def _wave(notification: Notification) -> str:
     return f"{notification.wave}: people were called before, and {why}. The first alert has the key {first}"
 
 
-def _alert(told: AlertSnapshot) -> dict[str, Any]:
-    labels = {_field(name): _detail(value, 300) for name, value in list(told.labels.items())[:MAX_LABELS]}
-    found: dict[str, Any] = {"title": _detail(alert_title(told)), "status": told.status, "labels": labels}
-    known = {"reading": reading(told), "summary": summary(told), "url": web_address(told.url) or ""}
+def _alert(alert: AlertSnapshot) -> dict[str, Any]:
+    labels = {_field(name): _detail(value, 300) for name, value in list(alert.labels.items())[:MAX_LABELS]}
+    found: dict[str, Any] = {"title": _detail(alert_title(alert)), "status": alert.status, "labels": labels}
+    known = {"reading": reading(alert), "summary": summary(alert), "url": web_address(alert.url) or ""}
     return found | {name: _detail(value, 2_000) for name, value in known.items() if value}
 
 

@@ -318,17 +318,17 @@ def _post_to_webhook(
 
 
 def person(user: str, clients: Clients, *, now: datetime) -> str:
-    """Return what a person of that id is called; empty when Slack does not tell."""
+    """Return what a person of that id is called; empty when Slack does not say."""
     return _person(user, clients, now).name
 
 
 def zone(user: str, clients: Clients, *, now: datetime) -> str:
-    """Return the name of the time zone that a person set in Slack; empty when Slack does not tell."""
+    """Return the name of the time zone that a person set in Slack; empty when Slack does not say."""
     return _person(user, clients, now).zone
 
 
 def standing(user: str, clients: Clients, *, now: datetime) -> tuple[bool, bool]:
-    """Return whether Slack tells that a person is a guest, and a stranger of another organisation."""
+    """Return whether Slack says that a person is a guest, and a stranger of another organisation."""
     found = _person(user, clients, now)
     return found.is_guest, found.is_stranger
 
@@ -372,7 +372,7 @@ def respond(
 
 
 def post_ephemeral(channel: str, user: str, text: str, clients: Clients, *, now: datetime) -> None:
-    """Tell one person in a channel, and nobody else: what a form asked for brings no address for answers.
+    """Answer one person in a channel, and nobody else: what a form asked for brings no address for answers.
 
     https://docs.slack.dev/reference/methods/chat.postEphemeral
     """

@@ -20,7 +20,7 @@ ROOM = 1.1
 STEPS = (1, 2, 2.5, 5, 10)
 MAX_LINES = 3
 ONE_DAY = timedelta(days=1)
-"""Within it an hour alone tells when."""
+"""Within it an hour alone says when."""
 Clock = Callable[[datetime], str]
 
 

@@ -131,7 +131,7 @@ def _counted(
 
 
 def increments(buckets: Sequence[Bucket]) -> list[tuple[datetime, float]]:
-    """Return how much a counter rose with each roll-up, and when; the first one tells only what it rose by within itself."""
+    """Return how much a counter rose with each roll-up, and when; the first one shows only what it rose by within itself."""
     valued = [each for each in buckets if each.last is not None]
     if not valued:
         return []

@@ -94,7 +94,7 @@ def alert_title(alert: AlertSnapshot) -> str:
 
 
 def alert_small(alert: AlertSnapshot) -> str:
-    """Return what tells an alert apart: its rule, and its labels that titles do not say."""
+    """Return what distinguishes an alert: its rule, and its labels that titles do not say."""
     hidden = {"alertname", "severity", "source", "kind"}
     labels = [f"{name}={writing.one_line(value)}" for name, value in sorted(alert.labels.items()) if name not in hidden]
     name = writing.one_line(alert.name) if alert.name != alert.title else ""

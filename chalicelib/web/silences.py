@@ -123,7 +123,7 @@ def _name(fire: Fire) -> str:
 
 def _muted(matchers: Sequence[Matcher], maintenance: bool, firing: Sequence[Fire]) -> list[Fire]:
     """Return what matchers mute of what fires. Maintenance holds back only what no target was notified of yet."""
-    return [fire for fire in firing if fire.alert.matched_by(matchers) and not (maintenance and fire.told)]
+    return [fire for fire in firing if fire.alert.matched_by(matchers) and not (maintenance and fire.known)]
 
 
 def _was_open(summary: Summary, silence: Silence) -> bool:

@@ -21,7 +21,7 @@ from chalicelib.sources import cloudflare, sentry
 from deploy.settings_file import SettingsFileError, read_settings
 from local.cloud import free_port
 from local.inbox import Inbox
-from local.run import AlertSnapshot, Asked, RunError, asked, check_machine, wanted_parameters
+from local.run import Arrivals, Asked, RunError, asked, check_machine, wanted_parameters
 from local.sample import INCIDENT, Step, webhooks
 from tests.project import ROOT, copied, readable_by_others
 
@@ -109,7 +109,7 @@ def test_samples_are_signed_and_of_now(step: Step) -> None:
 def test_each_message_is_printed_once() -> None:
     """A new message is a line, a change of its text another, and looking again none."""
     with Inbox() as inbox:
-        told = AlertSnapshot(inbox)
+        told = Arrivals(inbox)
         assert told.lines() == []
         body = {"channel": "#incidents", "text": "fire\nmore"}
         token = {"Authorization": "Bearer xoxb-1", "Content-Type": "application/json"}

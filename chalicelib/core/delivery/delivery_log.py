@@ -17,7 +17,7 @@ MAX_RESULTS = 100
 class Result:
     """What came of one notification: `at` is when it was delivered or given up, `error` why it was given up.
 
-    `note` is what people should know all the same: that it went out plain, that it may have been told twice.
+    `note` is what people should know all the same: that it went out plain, that it may have been sent twice.
     """
 
     seq: int
@@ -35,7 +35,7 @@ class DeliveryLog:
 
     `dead_lettered` is set when the newest was given up: how often it had been played back by then. `in_doubt` says that it may
     have arrived all the same. `untold` is true while everything so far was given up: then there is nothing to resolve.
-    `doubles` counts deliveries that may have been told twice. `results` are those of the newest notifications: they are
+    `doubles` counts deliveries that may have been made twice. `results` are those of the newest notifications: they are
     written with the record, so that a timeline costs nothing. `firing` are the alerts that the target
     received as firing and not yet as resolved: the rank of the severity that it received, by fingerprint.
     """
@@ -75,8 +75,8 @@ class DeliveryLog:
         """Return when the target received its newest notification; None while that of number `seq` is on its way."""
         if self.done_seq < seq:
             return None
-        told = (each.at for each in reversed(self.results) if each.delivered and each.reason != Reason.SYNC.value)
-        return next(told, None)
+        delivered = (each.at for each in reversed(self.results) if each.delivered and each.reason != Reason.SYNC.value)
+        return next(delivered, None)
 
     def is_played_back(self, wanted: Notification) -> bool:
         return (

@@ -1,6 +1,6 @@
-"""What the router says of its own deliveries: events with source `router`, which the fallback hears.
+"""What the router says of its own deliveries: events with source `router`, of which the fallback is notified.
 
-An incident that could not be told to a target is one alert, and so is a target that is broken; both end with the first
+An incident that could not be delivered to a target is one alert, and so is a target that is broken; both end with the first
 success of that target, the first also with the incident. All alerts of one target are one incident of the router.
 Notifications about the router itself announce nothing, so that nothing loops.
 """
@@ -30,16 +30,16 @@ _NAMES = {
 
 def about_router(notification: Notification) -> bool:
     """Return True for notifications about Tocsin itself: their failure announces nothing."""
-    return bool(notification.alerts) and all(told.source == ROUTER for told in notification.alerts)
+    return bool(notification.alerts) and all(alert.source == ROUTER for alert in notification.alerts)
 
 
 def announces(notification: Notification) -> bool:
-    """Return whether somebody must be told that this one could not be told."""
+    """Return whether somebody must be notified that this one could not be delivered."""
     return notification.reason is not Reason.SYNC and not about_router(notification)
 
 
 def failure_of(incident: str) -> str:
-    """Return the name of the trouble that an incident could not be told."""
+    """Return the name of the trouble that an incident could not be delivered."""
     return f"{FAILED}:{incident}"
 
 
@@ -59,7 +59,7 @@ def undelivered(notification: Notification, reason: str, now: datetime) -> Event
 
 
 def target_broken(where: str, since: datetime, reason: str, now: datetime) -> Event:
-    """Return a target that fails and fails, told once."""
+    """Return the alert of a target that keeps failing, once."""
     where = shown(where)
     return _event(
         BROKEN,

@@ -36,7 +36,7 @@ def written_address(address: str | None) -> str | None:
 def runbook_address(notification: Notification) -> str | None:
     """Return the runbook page: ours, else the one a sender's annotation names."""
     own = written_address(notification.background.runbook.url) if notification.background.runbook else None
-    named = (written_address(told.annotations.get("runbook_url")) for told in notification.alerts)
+    named = (written_address(alert.annotations.get("runbook_url")) for alert in notification.alerts)
     return own or next((found for found in named if found), None)
 
 
@@ -68,12 +68,12 @@ def _all_links(notification: Notification) -> Iterable[tuple[str, str | None]]:
     yield "Open incident", page_address(notification)
     yield "Runbook", runbook_address(notification)
     pages = [
-        (f"Open in {sender(told, notification.background.senders)}", web_address(told.url))
-        for told in notification.alerts[:20]
+        (f"Open in {sender(alert, notification.background.senders)}", web_address(alert.url))
+        for alert in notification.alerts[:20]
     ]
     yield from pages[:1]
-    for told in notification.alerts[:1]:
-        yield "Dashboard", written_address(told.annotations.get("dashboard_url") or told.annotations.get("dashboard"))
+    for alert in notification.alerts[:1]:
+        yield "Dashboard", written_address(alert.annotations.get("dashboard_url") or alert.annotations.get("dashboard"))
     yield from _rule_links(notification)
     yield from _service_links(notification)
     for deploy in notification.background.deploys[:1]:
@@ -97,7 +97,7 @@ def _service_links(notification: Notification) -> list[tuple[str, str | None]]:
     return found[:SERVICE_LINKS]
 
 
-def sender(told: AlertSnapshot, senders: Mapping[str, str]) -> str:
+def sender(alert: AlertSnapshot, senders: Mapping[str, str]) -> str:
     """Return the sender's name as it writes itself. `senders` are the names by source."""
-    name = one_line(told.source)
+    name = one_line(alert.source)
     return senders.get(name.lower()) or cut(name, 20) or "source"

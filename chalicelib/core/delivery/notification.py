@@ -19,7 +19,7 @@ MAX_ALERTS = 500
 
 
 class Reason(StrEnum):
-    """Why it is told. SYNC tells no one: it brings a message that was told up to date (acknowledged by …)."""
+    """Why it is sent. SYNC notifies nobody: it updates a message that was sent (acknowledged by …)."""
 
     OPENED = "opened"
     UPDATED = "updated"
@@ -277,7 +277,7 @@ class Notification:
 class Receipt:
     """What a target answered, kept for later changes: Slack's `channel` and `ts`, PagerDuty's `dedup_key`, SES's id.
 
-    `doubled` is true when it may have been told twice: an earlier try was in doubt, and nobody could look. `sent` is
+    `doubled` is true when it may have been sent twice: an earlier try was in doubt, and nobody could look. `sent` is
     false when there was nothing to send: then nothing is known of the target either.
     """
 

@@ -58,7 +58,7 @@ class Claim(StrEnum):
 class Pace:
     """How fast a target takes messages: `burst` at once, then one each `interval`.
 
-    `together` incidents that were decided at the very same instant are told at once, even without a burst; a larger
+    `together` incidents that were decided at the very same instant are sent at once, even without a burst; a larger
     crowd keeps to the interval from its first message, and so does what was decided at another instant.
 
     Silent changes come one each `silent`, where the target limits them more than messages, else one each `interval`.

@@ -60,8 +60,8 @@ def is_silenced(notification: Notification) -> bool:
     """Return whether something fires and all of it is muted: only silent changes are sent then."""
     if notification.status == "resolved" or notification.reason is not Reason.SYNC or notification.closing is not None:
         return False
-    firing = [told for told in notification.alerts if told.status != "resolved"]
-    return all(told.muted_by for told in firing) and bool(firing or notification.evidence)
+    firing = [alert for alert in notification.alerts if alert.status != "resolved"]
+    return all(alert.muted_by for alert in firing) and bool(firing or notification.evidence)
 
 
 def state_words(notification: Notification) -> str:
@@ -74,8 +74,8 @@ def silenced_by(notification: Notification) -> str:
     """Return `by silence 9c1d of ana`, or `inhibited by Power` where nothing but another alert mutes it."""
     if not is_silenced(notification):
         return ""
-    firing = [told for told in notification.alerts if told.status != "resolved"] or notification.evidence
-    names = dict.fromkeys(one_line(name) for told in firing for name in told.muted_by)
+    firing = [alert for alert in notification.alerts if alert.status != "resolved"] or notification.evidence
+    names = dict.fromkeys(one_line(name) for alert in firing for name in alert.muted_by)
     ordered = sorted(names, key=lambda name: name.startswith(_INHIBITED))
     listed = counted_list(ordered, MAX_MUTES)
     return listed if not ordered or ordered[0].startswith(_INHIBITED) else f"by {listed}"
@@ -86,24 +86,24 @@ _INHIBITED = "inhibited by "
 
 def title(notification: Notification) -> str:
     """Return the incident's title on one line; never empty."""
-    named = [notification.title, *(told.title or told.name for told in notification.alerts[:1])]
+    named = [notification.title, *(alert.title or alert.name for alert in notification.alerts[:1])]
     return next((found for found in map(one_line, named) if found), "An alert without a title")
 
 
-def alert_title(told: AlertSnapshot) -> str:
+def alert_title(alert: AlertSnapshot) -> str:
     """Return an alert's title on one line; its rule's name when it has none."""
-    return one_line(told.title) or one_line(told.name) or "An alert without a title"
+    return one_line(alert.title) or one_line(alert.name) or "An alert without a title"
 
 
-def summary(told: AlertSnapshot) -> str:
+def summary(alert: AlertSnapshot) -> str:
     """Return what an alert says beyond its title: its summary, else the description a sender wrote."""
-    said = (told.summary, told.annotations.get("summary", ""), told.annotations.get("description", ""))
-    return next((found for found in map(clean, said) if found and found != clean(told.title)), "")
+    said = (alert.summary, alert.annotations.get("summary", ""), alert.annotations.get("description", ""))
+    return next((found for found in map(clean, said) if found and found != clean(alert.title)), "")
 
 
-def reading(told: AlertSnapshot) -> str:
+def reading(alert: AlertSnapshot) -> str:
     """Return `3.2 % (threshold 1 %)`, or the condition that was met; empty for alerts that measure nothing."""
-    return _reading(told.value, told.threshold, told.condition)
+    return _reading(alert.value, alert.threshold, alert.condition)
 
 
 def _reading(value: str, threshold: str, condition: str) -> str:
@@ -117,7 +117,7 @@ def _reading(value: str, threshold: str, condition: str) -> str:
 
 def cause(notification: Notification) -> tuple[str, ...]:
     """Return the facts that one would ask for first: the error with the most events, or what a probe saw."""
-    top = next((told.top.errors[0] for told in notification.alerts if told.top and told.top.errors), None)
+    top = next((alert.top.errors[0] for alert in notification.alerts if alert.top and alert.top.errors), None)
     lines = []
     if top is not None:
         lines.append(cut(one_line(top.title), 150))
@@ -135,7 +135,7 @@ def label_values(notification: Notification, label: str) -> str:
     """Return the value of a label over the incident: the group's own, else the alerts' different values, a few by name."""
     if notification.incident.group.get(label):
         return one_line(notification.incident.group[label])
-    return _different(told.labels.get(label, "") for told in notification.alerts)
+    return _different(alert.labels.get(label, "") for alert in notification.alerts)
 
 
 def _different(values: Iterable[str]) -> str:
@@ -217,7 +217,7 @@ def _seen(notification: Notification) -> list[tuple[str, str]]:
 
 
 def _readings(notification: Notification) -> str:
-    measured = dict.fromkeys((told.value, told.threshold, told.condition) for told in notification.alerts)
+    measured = dict.fromkeys((alert.value, alert.threshold, alert.condition) for alert in notification.alerts)
     return _different(_reading(*each) for each in measured)
 
 
@@ -230,7 +230,7 @@ def _since(notification: Notification) -> str:
 
 
 def _events(notification: Notification) -> str:
-    seen = [told.last_event_at for told in notification.alerts if told.last_event_at is not None]
+    seen = [alert.last_event_at for alert in notification.alerts if alert.last_event_at is not None]
     if notification.incident.events < 1:
         return ""
     if not seen or notification.incident.events == 1:
@@ -239,7 +239,7 @@ def _events(notification: Notification) -> str:
 
 
 def _alert_counts(notification: Notification) -> str:
-    resolved = sum(told.status == "resolved" for told in notification.alerts)
+    resolved = sum(alert.status == "resolved" for alert in notification.alerts)
     firing = len(notification.alerts) - resolved
     if len(notification.alerts) + notification.also < 2:
         return ""
@@ -326,8 +326,8 @@ _CHANGES: Mapping[Why | None, str] = {
 
 def _unacknowledged(notification: Notification) -> str:
     """Return of how many of the alerts that fire, muted ones where there is no other, nobody has acknowledged."""
-    firing = [told for told in notification.alerts if told.status != "resolved"] or list(notification.evidence)
-    without = sum(told.acked_by is None for told in firing)
+    firing = [alert for alert in notification.alerts if alert.status != "resolved"] or list(notification.evidence)
+    without = sum(alert.acked_by is None for alert in firing)
     if notification.ack is not None or (firing and not without):
         return ""
     return f", {without} of {len(firing)} not acknowledged" if without < len(firing) else ", not acknowledged"
@@ -357,30 +357,30 @@ def news(notification: Notification) -> tuple[str, ...]:
     return tuple(found for found in map(one_line, notification.background.notes) if found)
 
 
-def alert_line(told: AlertSnapshot) -> str:
-    """Return one alert on one line, for lists: title, reading, labels that tell it apart, state when it is not firing."""
+def alert_line(alert: AlertSnapshot) -> str:
+    """Return one alert on one line, for lists: title, reading, labels that distinguish it, state when it is not firing."""
     hidden = {"alertname", "severity", "source", "kind"}
     labels = [
-        f"{one_line(name)}={one_line(value)}" for name, value in sorted(told.labels.items()) if name not in hidden
+        f"{one_line(name)}={one_line(value)}" for name, value in sorted(alert.labels.items()) if name not in hidden
     ]
-    parts = [alert_title(told), reading(told), counted_list(labels, 5), _condition_of(told)]
+    parts = [alert_title(alert), reading(alert), counted_list(labels, 5), _condition_of(alert)]
     return " · ".join(part for part in parts if part)
 
 
-def _condition_of(told: AlertSnapshot) -> str:
+def _condition_of(alert: AlertSnapshot) -> str:
     words = []
-    if told.status == "resolved":
+    if alert.status == "resolved":
         words.append("resolved")
-    if told.acked_by:
-        words.append(f"acknowledged by {one_line(told.acked_by)}")
-    if told.muted_by:
-        words.append(_muted(told))
+    if alert.acked_by:
+        words.append(f"acknowledged by {one_line(alert.acked_by)}")
+    if alert.muted_by:
+        words.append(_muted(alert))
     return ", ".join(words)
 
 
-def _muted(told: AlertSnapshot) -> str:
+def _muted(alert: AlertSnapshot) -> str:
     """Return `inhibited by Service Downtime`; `muted by silence 9c1d of ana`."""
-    names = counted_list([one_line(name) for name in told.muted_by], MAX_VALUES)
+    names = counted_list([one_line(name) for name in alert.muted_by], MAX_VALUES)
     return names if names.startswith(_INHIBITED) else f"muted by {names}"
 
 
@@ -411,7 +411,7 @@ def top_error_lines(
 
     `written` escapes a text, `linked` makes a link of a text and an address; without it no address is shown.
     """
-    top = next((told.top for told in notification.alerts if told.top is not None and told.top.errors), None)
+    top = next((alert.top for alert in notification.alerts if alert.top is not None and alert.top.errors), None)
     if top is None:
         return ()
     zone = notification.background.timezone
@@ -462,14 +462,14 @@ def plain_text(notification: Notification) -> str:
     lines += cause(notification)
     lines += [change(notification)] if notification.reason is not Reason.OPENED else []
     lines += [cut(note, 500) for note in notes(notification)[:5]]
-    lines += [cut(found, 700) for found in dict.fromkeys(summary(told) for told in notification.alerts[:3]) if found]
+    lines += [cut(found, 700) for found in dict.fromkeys(summary(alert) for alert in notification.alerts[:3]) if found]
     lines += [f"{label}: {cut(value, 300)}" for label, value in facts(notification)]
     if len(notification.alerts) > 1:
-        lines += [f"- {cut(alert_line(told), 200)}" for told in notification.alerts[:5]]
+        lines += [f"- {cut(alert_line(alert), 200)}" for alert in notification.alerts[:5]]
         more = max(0, len(notification.alerts) - 5) + notification.also
         lines += [f"- and {more:,} more"] if more > 0 else []
     lines += [cut(line, 300) for line in top_error_lines(notification)]
-    lines += [f"Beside it: {cut(alert_line(told), 200)}" for told in notification.evidence[:3]]
+    lines += [f"Beside it: {cut(alert_line(alert), 200)}" for alert in notification.evidence[:3]]
     deploys = [
         deploy_line(deploy, notification).removeprefix("deploy: ") for deploy in notification.background.deploys[:1]
     ]

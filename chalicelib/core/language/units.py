@@ -194,7 +194,7 @@ def examples(unit: Unit) -> str:
 
 
 def shown(value: float | None, unit: Unit, other: float | None = None) -> str:
-    """Return the value for people: `3.2 %`, `812 ms`, `8.4 GB`, `11`. With enough digits to tell it from `other`."""
+    """Return the value for people: `3.2 %`, `812 ms`, `8.4 GB`, `11`. With enough digits to distinguish it from `other`."""
     if value is None or math.isnan(value):
         return "no data"
     if math.isinf(value):

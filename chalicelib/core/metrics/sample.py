@@ -15,7 +15,7 @@ MAX_VALUE = 1e100
 
 @dataclass(frozen=True, slots=True)
 class Sample:
-    """One measured value. `labels` tell its series (zone, service, database, probe).
+    """One measured value. `labels` identify its series (zone, service, database, probe).
 
     `observed` is what its probe saw, in words for people (`core/observed.py`). It is not stored with the value.
     """

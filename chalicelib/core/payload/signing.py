@@ -28,7 +28,7 @@ def live(secrets: Sequence[str]) -> list[str]:
 def signed(body: bytes, secrets: Iterable[str], given: Iterable[str], *, algorithm: str) -> bool:
     """Return whether one of the given hex signatures is the body's HMAC under one of the secrets.
 
-    Every pair is compared, so that the time taken tells nothing.
+    Every pair is compared, so that the time taken shows nothing.
     """
     signatures = [each.strip().lower() for each in given]
     found = False

@@ -35,7 +35,7 @@ class Document:
     keys: dict[Path, Mark] = field(default_factory=dict)
     text_at: dict[Path, Mark] = field(default_factory=dict)
     findings: list[Finding] = field(default_factory=list)
-    told: set[Path] = field(default_factory=set)
+    reported: set[Path] = field(default_factory=set)
 
     def where(self, path: Path, *, key: bool = False) -> Mark:
         """Return the place of a value (or of its key), or of what is nearest above it."""
@@ -46,13 +46,13 @@ class Document:
         return self.values.get(path, (1, 1))
 
     def is_told(self, path: Path) -> bool:
-        """Return whether a mistake of what stands there, or of what it stands in, is told already."""
-        return any(path[:length] in self.told for length in range(1, len(path) + 1))
+        """Return whether a mistake of what stands there, or of what it stands in, is reported already."""
+        return any(path[:length] in self.reported for length in range(1, len(path) + 1))
 
     def say(self, path: Path, what: str, allowed: str = "", suggestion: str = "", *, key: bool = False) -> None:
-        """Note a mistake; what else is wrong with the same word is not told."""
+        """Note a mistake; what else is wrong with the same word is not reported."""
         self.findings.append(Finding(path, what, allowed, suggestion, at_key=key))
-        self.told.add(path)
+        self.reported.add(path)
 
 
 def read_yaml(text: str) -> Document:
@@ -136,7 +136,7 @@ class _TooMuchError(Exception):
 
 
 class _Reader:
-    """YAML nodes to plain data, telling the traps of YAML."""
+    """YAML nodes to plain data, reporting the traps of YAML."""
 
     def __init__(self, document: Document, text: str) -> None:
         self.document = document
@@ -169,7 +169,7 @@ class _Reader:
         return None
 
     def mapping(self, node: yaml.MappingNode, path: Path) -> Any:
-        """Return a mapping, with `<<` opened; a key that comes twice is told."""
+        """Return a mapping, with `<<` opened; a key that comes twice is reported."""
         found: dict[str, Any] = {}
         for key_node, value_node in node.value:
             if not isinstance(key_node, yaml.ScalarNode):
@@ -222,7 +222,7 @@ class _Reader:
         return text
 
     def scalar(self, node: yaml.ScalarNode, path: Path) -> Any:
-        """Return a scalar; traps are told where the section is ours."""
+        """Return a scalar; traps are reported where the section is ours."""
         text, tag = str(node.value), str(node.tag).removeprefix(_STANDARD)
         free = bool(path) and path[0] in FREE_SECTIONS
         if tag == "null" and not (free or len(path) == 1):

@@ -480,7 +480,7 @@ def form_findings(data: Mapping[str, Any], document: Document) -> Iterator[Findi
                 continue
             if path[:1] == ("probes",) and len(path) > 1 and not is_probe(str(path[1])):
                 continue
-            document.told.add(path)
+            document.reported.add(path)
             yield _form_finding(path, error)
 
 

@@ -235,7 +235,7 @@ OUTLASTS = decided(
 
 @dataclass(frozen=True, slots=True)
 class Picture:
-    """What is told, one after the other, how high the picture is, and whether the silence form is open."""
+    """What is sent, one after the other, how high the picture is, and whether the silence form is open."""
 
     told: tuple[Notification, ...]
     height: int = 640

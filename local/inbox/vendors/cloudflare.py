@@ -24,7 +24,7 @@ _TOKEN = re.compile(
 
 @dataclass(frozen=True, slots=True)
 class Traffic:
-    """What a zone is said to have: healthy until told otherwise."""
+    """What a zone is said to have: healthy until set otherwise."""
 
     requests_per_min: float = 1_200.0
     error_rate: float = 0.0004

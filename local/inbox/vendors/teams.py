@@ -1,7 +1,7 @@
 """A stand-in for a Workflow of Microsoft Teams that posts a card when a webhook request is received.
 
 It answers 202 at once and posts afterwards, as the flow does: a card that Teams cannot show is kept with its `problem`,
-and the sender is not told. A message over the limit is 413, a MessageCard 400, a fifth request within a second 429.
+and the sender does not learn it. A message over the limit is 413, a MessageCard 400, a fifth request within a second 429.
 https://learn.microsoft.com/microsoftteams/platform/webhooks-and-connectors/how-to/connectors-using
 """
 
