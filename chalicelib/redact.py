@@ -410,7 +410,7 @@ def _optional(value: str | None, extra: Extra) -> str | None:
 
 
 def _stable(value: str, extra: Extra) -> str:
-    """Return an id stays as it is unless it holds a secret: then a digest stands for it, the same each time."""
+    """Return an id as it is, unless it holds a secret: then a digest stands for it, the same each time."""
     if not extra and _PLAIN_ID.fullmatch(value):
         return value
     texts = [value]

@@ -439,11 +439,17 @@ def _part_of_api(part: str) -> Seen:
 
 
 def _rest_api(look: Look) -> dict[str, Any]:
-    """Return chalice writes the whole REST API of an older stage at each deploy; what is written follows from the code."""
+    """Keep a line for the REST API of an older stage: Chalice writes it whole at each deploy, and it follows from the code."""
     api = look.given.get("restApiId", "")
     if not look.plan.same_code:
         look.plan.add(CHANGE, f"REST API {api}: its routes are written anew")
     return {"id": api}
+
+
+def _limit_of_rest_api(look: Look) -> dict[str, Any]:
+    """Keep a line for the limit of a REST API. The step has looked already."""
+    look.plan.add(CHANGE, f"REST API {look.given['restApiId']}: its limit of requests")
+    return {}
 
 
 CHANGES: Mapping[str, Seen] = {
@@ -494,6 +500,7 @@ CHANGES: Mapping[str, Seen] = {
     "apigatewayv2:CreateStage": _part_of_api("stage"),
     "apigatewayv2:UpdateStage": _part_of_api("limit"),
     "apigateway:UpdateRestApi": _ignored,
+    "apigateway:UpdateStage": _limit_of_rest_api,
     "apigateway:PutRestApi": _rest_api,
     "apigateway:CreateDeployment": _ignored,
 }

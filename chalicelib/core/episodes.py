@@ -55,7 +55,7 @@ def with_beginning(before: Incident, incident: Incident, now: datetime) -> Incid
 
 
 def _begun_earlier(before: Incident, incident: Incident, started_at: datetime) -> Incident:
-    """Return an alert that comes late may have begun first: the incident began with it, but not before another one was over."""
+    """Return the incident, begun with an alert that comes late and began first, but not before another one was over."""
     begun = [
         alert.starts_at
         for name, alert in incident.alerts.items()

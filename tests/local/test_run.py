@@ -127,7 +127,11 @@ def test_each_message_is_printed_once() -> None:
 @pytest.fixture(scope="module")
 def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A checkout of its own, with this one's virtual environments."""
-    folder = copied(tmp_path_factory.mktemp("checkout"))
+    return _checkout(tmp_path_factory.mktemp("checkout"))
+
+
+def _checkout(place: Path) -> Path:
+    folder = copied(place)
     for name in (".venv", ".venv-emulator", "local", "cli", "deploy", "simulation"):
         (folder / name).symlink_to(ROOT / name) if name.startswith(".") else _copy(name, folder)
     return folder
@@ -202,7 +206,7 @@ def running(home: Path) -> Iterator[Running]:
 
 def test_from_nothing_to_a_routed_alert_and_away(home: Path, running: Running) -> None:
     """The sample's spike is told in Slack and pages; Ctrl-C ends every process; a second start is quick and remembers."""
-    running.wait_for("sent   Sentry: 12 errors")
+    running.wait_for("received  Sentry: 12 errors")
     running.wait_for("notified  Slack #incidents")
     running.wait_for("notified  PagerDuty triggered")
     assert not [line for line in running.lines if "refused" in line]
@@ -232,8 +236,9 @@ def tocsin(home: Path, *words: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(command, cwd=home, env={**bare, "PYTHONPATH": str(home)}, capture_output=True, text=True)
 
 
-def test_a_drill_is_played_on_what_runs(home: Path) -> None:
+def test_a_drill_is_played_on_what_runs(tmp_path: Path) -> None:
     """A drill in another terminal notifies the inbox; the team's note and resolve end it, and the times are printed."""
+    home = _checkout(tmp_path)
     running = Running(home, DEMO="0")
     try:
         running.wait_for("Ctrl-C stops everything", 240)
