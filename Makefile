@@ -36,9 +36,10 @@ setup-tests: python ## what the tests need as well: packages of Debian, the emul
 run: setup ## everything on this machine: embedded AWS, the app, the inbox, a sample incident
 	@exec $(BIN)/python -m local.run
 
+# Three workers on two cores: a third of the time the tests wait for servers.
 test: setup-tests ## format, lint, types and all quick tests
 	@status=0; \
-	for step in "ruff format --check --output-format concise ." "ruff check ." "mypy" "pytest -n 2 --dist loadfile"; do \
+	for step in "ruff format --check --output-format concise ." "ruff check ." "mypy" "pytest -n 3 --dist loadfile"; do \
 		echo "== $$step"; $(BIN)/$$step || { status=1; failed="$$failed, $${step%% *}"; }; \
 	done; \
 	[ $$status = 0 ] || echo "make test: failed:$${failed#,}" >&2; exit $$status
