@@ -84,7 +84,7 @@ def _quiet_series(
 
 
 def event_decisions(event: Event, rules: Rules) -> list[str]:
-    """Return what each rule makes of an event, and who hears where no rule matches."""
+    """Return what each rule makes of an event, and who is notified where no rule matches."""
     if event.action is not None:
         return [f"{event.action.by} did this ({event.action.kind.value}): it changes incidents that exist, opens none"]
     named = rules.services.named(event)
