@@ -94,7 +94,7 @@ def run(arguments: argparse.Namespace) -> int:
         with interrupted_by(signal.SIGTERM, signal.SIGHUP):
             return _run(arguments)
     except KeyboardInterrupt:
-        print(f"deploy: interrupted; {GOES_ON}", file=sys.stderr)
+        print(f"tocsin: deploy interrupted; {GOES_ON}", file=sys.stderr)
         raise
 
 
@@ -124,7 +124,7 @@ def _run(arguments: argparse.Namespace) -> int:
         found = job.run(alarm_email=arguments.alarm_email, alarm_actions=not arguments.without_alarm_actions)
         _show(job, found)
     except (DeployError, ClientError, BotoCoreError) as error:
-        print(f"deploy: {error}", file=sys.stderr)
+        print(f"tocsin: {error}", file=sys.stderr)
         return 1
     return 0
 

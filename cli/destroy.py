@@ -32,10 +32,10 @@ def run(arguments: argparse.Namespace) -> int:
         with interrupted_by(signal.SIGTERM, signal.SIGHUP):
             return _run(arguments)
     except (DeployError, ClientError, BotoCoreError) as error:
-        print(f"destroy: {' '.join(str(error).split())}", file=sys.stderr)
+        print(f"tocsin: {' '.join(str(error).split())}", file=sys.stderr)
         return 1
     except KeyboardInterrupt:
-        print("destroy: interrupted; run it again: it goes on from there", file=sys.stderr)
+        print("tocsin: destroy interrupted; run it again: it goes on from there", file=sys.stderr)
         raise
 
 
